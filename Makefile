@@ -1,0 +1,84 @@
+# Everything runs in an environment of its own, `.venv`.
+# Each target works alone, in any order, twice.
+
+EXTRAS := page,train,dev
+STAMP := .venv/.installed
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+INSTALL := --constraint constraints.txt --editable '.[$(EXTRAS)]'
+
+# uv trusts the certificates that the machine trusts: a proxy may sign with its own
+export UV_SYSTEM_CERTS ?= 1
+
+# the first interpreter that is new enough; `make install PYTHON=python3.12` names another
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$name -c '$(NEW_ENOUGH)' 2>/dev/null; then command -v $$name; break; fi; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long check clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## make the environment in .venv; no time when nothing changed
+
+demo: install ## the whole way on drawn people: database, ingest, search, exports, pictures
+	@.venv/bin/python scripts/demo.py
+
+test: install ## the tests that take minutes at most
+	.venv/bin/python -m pytest -m "not long"
+
+test-long: install ## the longer ones: fuzzing, kills
+	.venv/bin/python -m pytest -m long
+
+check: install ## format, lint, types, import contracts, documentation
+	@scripts/check
+
+# the empty URL keeps a server that .env names out of this
+clean: ## stop the demo's database; remove the demo and the environment
+	@if [ -d demo ] && [ -x .venv/bin/python ]; then \
+		find "$$PWD/demo" -name postmaster.pid | while IFS= read -r file; do \
+			home=$$(dirname "$$(dirname "$$file")"); \
+			REID_DATABASE_URL= REID_HOME="$$home" .venv/bin/python cli.py db stop </dev/null || exit 1; \
+		done; \
+	fi
+	rm -rf demo .venv build reid_search.egg-info
+
+# scripts in an environment name the folder that it was made in: a moved clone makes it anew
+ifneq ($(shell [ -x .venv/bin/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+# venv comes with Python; uv is taken from PyPI where it is missing, into the environment itself;
+# where uv cannot reach an index, pip may, by settings of its own
+$(STAMP): pyproject.toml constraints.txt
+	@python="$(PYTHON)"; \
+	if ! "$${python:-false}" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+		echo "make install: no Python 3.11 or newer was found ($$(python3 --version 2>&1));" \
+			"install one, or name it: make install PYTHON=python3.12" >&2; \
+		exit 1; \
+	fi; \
+	if [ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ]; then rm -rf .venv; fi; \
+	if ! .venv/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
+		rm -rf .venv; \
+		echo "making .venv with $$("$$python" --version)"; \
+		"$$python" -m venv --without-pip .venv || exit 1; \
+	fi; \
+	uv=uv; \
+	$$uv --version >/dev/null 2>&1 || uv=.venv/bin/uv; \
+	if ! $$uv --version >/dev/null 2>&1; then \
+		echo "fetching uv"; \
+		if .venv/bin/python -m ensurepip >/dev/null 2>&1; then \
+			.venv/bin/python -m pip install --quiet --constraint constraints.txt uv; \
+		else \
+			"$$python" -m pip --python .venv/bin/python install --quiet --constraint constraints.txt uv; \
+		fi || { \
+			echo "make install: uv could not be fetched; install it, or Python's pip and venv" >&2; \
+			exit 1; \
+		}; \
+	fi; \
+	if ! $$uv pip install --python .venv/bin/python --build-constraint constraints.txt $(INSTALL); then \
+		echo "uv did not succeed, trying pip" >&2; \
+		.venv/bin/python -m ensurepip >/dev/null 2>&1; \
+		.venv/bin/python -m pip install $(INSTALL) || exit 1; \
+	fi; \
+	printf '%s\n' "$(CURDIR)" > $(STAMP)

@@ -1,0 +1,78 @@
+"""Registering models and finding their checkpoint files on this machine."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from db import models as registry
+from db.audit import record
+from db.connect import default_home
+from db.models import ModelRow
+from errors import ReidError
+from models.checkpoint import content_hash, read_header
+
+_SHIPPED = Path(__file__).resolve().parent.parent / "models" / "weights"
+
+
+class CheckpointNotHere(ReidError):
+    """A registered model's file is not on this machine."""
+
+
+def shipped_checkpoint() -> Path:
+    """The default model's file, which comes with the program."""
+    return _SHIPPED / "default.safetensors"
+
+
+def _candidates(model_hash: str) -> Iterator[Path]:
+    yield default_home() / "models" / f"{model_hash}.safetensors"
+    yield from sorted(_SHIPPED.glob("*.safetensors"))
+
+
+def checkpoint_of(model: ModelRow) -> Path:
+    """The file with exactly the registered content. Raises CheckpointNotHere."""
+    for path in _candidates(model.content_hash):
+        if path.exists() and content_hash(path) == model.content_hash:
+            return path
+    raise CheckpointNotHere(
+        f"the checkpoint of model {model.name!r} ({model.content_hash[:12]}) is not on this "
+        "machine; copy it here and run `reid model add FILE`"
+    )
+
+
+def add(engine: Engine, path: Path, name: str | None = None) -> ModelRow:
+    """Registers a checkpoint and keeps a copy of it under its hash. Raises BadCheckpoint."""
+    header = read_header(path)
+    digest = content_hash(path)
+    keep = default_home() / "models" / f"{digest}.safetensors"
+    if not keep.exists():
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, keep.with_suffix(".partial"))
+        keep.with_suffix(".partial").replace(keep)
+    with engine.begin() as connection:
+        model = registry.register(connection, name or path.stem, digest, header.to_json())
+        record(connection, "model add", {"model": model.name, "hash": digest})
+    return model
+
+
+def activate(engine: Engine, name: str) -> ModelRow:
+    """Makes a model the one that search uses."""
+    with engine.begin() as connection:
+        model = registry.activate(connection, name)
+        record(connection, "model activate", {"model": name})
+    return model
+
+
+def chosen(engine: Engine, name: str | None) -> ModelRow:
+    """The model of that name, else the active one; the shipped one is registered where none is."""
+    with engine.begin() as connection:
+        if name:
+            return registry.model_named(connection, name)
+        return registry.active_model(connection) or _register_shipped(connection)
+
+
+def _register_shipped(connection: Connection) -> ModelRow:
+    path = shipped_checkpoint()
+    header = read_header(path)
+    return registry.register(connection, "default", content_hash(path), header.to_json())

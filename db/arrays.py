@@ -1,0 +1,92 @@
+"""Rows as Postgres' binary COPY writes and reads them, packed with NumPy."""
+
+# N rows, A=56 scores, D=512 embedding numbers
+
+import struct
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
+COPY_END = struct.pack(">h", -1)
+_INT2_OID, _FLOAT4_OID = 21, 700
+_NULL = struct.pack(">i", -1)
+
+
+def vectors(embeddings_ND: npt.NDArray[np.float32]) -> list[bytes]:
+    """pgvector's binary form of each row, with its length before it."""
+    count, dim = embeddings_ND.shape
+    packed = np.empty(
+        count, dtype=[("size", ">i4"), ("dim", ">i2"), ("flags", ">i2"), ("x", ">f4", (dim,))]
+    )
+    packed["size"], packed["dim"], packed["flags"] = 4 + 4 * dim, dim, 0
+    packed["x"] = embeddings_ND
+    return [row.tobytes() for row in packed]
+
+
+def small_arrays(values: npt.ArrayLike, *, real: bool) -> list[bytes]:
+    """Each row of a 2-d array as `real[]` or `smallint[]`, with its length before it."""
+    rows = np.asarray(values)
+    count, size = rows.shape
+    width, kind = (4, ">f4") if real else (2, ">i2")
+    packed = np.empty(
+        count, dtype=[("head", ">i4", (6,)), ("items", [("size", ">i4"), ("x", kind)], (size,))]
+    )
+    oid = _FLOAT4_OID if real else _INT2_OID
+    packed["head"] = (20 + size * (4 + width), 1, 0, oid, size, 1)
+    packed["items"]["size"], packed["items"]["x"] = width, rows
+    return [row.tobytes() for row in packed]
+
+
+def feature_rows(
+    model_id: int,
+    collection_id: int,
+    image_ids: Sequence[int],
+    camids: Sequence[int | None],
+    labels: Sequence[Sequence[int]],
+    scores_NA: npt.NDArray[np.float32],
+    qualities: Sequence[float | None],
+    embeddings_ND: npt.NDArray[np.float32],
+) -> bytes:
+    """A whole binary COPY of the table `feature`, its columns in declared order."""
+    parts = [COPY_HEADER]
+    parts_of = zip(
+        image_ids,
+        camids,
+        small_arrays(labels, real=False),
+        small_arrays(scores_NA, real=True),
+        qualities,
+        vectors(embeddings_ND),
+        strict=True,
+    )
+    for image_id, camid, label, score, quality, vector in parts_of:
+        parts += (
+            struct.pack(">hiqiqiq", 8, 8, model_id, 8, image_id, 8, collection_id),
+            _NULL if camid is None else struct.pack(">ih", 2, camid),
+            label,
+            score,
+            _NULL if quality is None else struct.pack(">if", 4, quality),
+            vector,
+        )
+    return b"".join([*parts, COPY_END])
+
+
+def embeddings_from_copy(
+    data: bytes, dim: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """(ids, embeddings) from a binary COPY of `bigint, vector` rows without NULL.
+
+    Raises ValueError where the bytes are anything else.
+    """
+    row = np.dtype(
+        [("fields", ">i2"), ("s1", ">i4"), ("id", ">i8"), ("s2", ">i4"), ("dim", ">i2"),
+         ("flags", ">i2"), ("x", ">f4", (dim,))]
+    )  # fmt: skip
+    body = len(data) - len(COPY_HEADER) - len(COPY_END)
+    if body % row.itemsize or not data.endswith(COPY_END):
+        raise ValueError(f"expected rows of {row.itemsize} bytes")
+    rows = np.frombuffer(data, row, count=body // row.itemsize, offset=len(COPY_HEADER))
+    if len(rows) and not (rows["dim"] == dim).all():
+        raise ValueError(f"expected vectors of {dim} numbers")
+    return rows["id"].astype(np.int64), rows["x"].astype(np.float32)

@@ -1,0 +1,112 @@
+"""Collections: named sets of images within an identity space."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from db.schema import Collection, Image
+from errors import UsageError, did_you_mean
+
+
+class UnknownCollection(UsageError):
+    """No collection of that name exists."""
+
+
+class IdentitiesDiffer(UsageError):
+    """A collection cannot move to another identity space."""
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    id: int
+    name: str
+    identities: str
+    revision: int
+
+
+def _rows(connection: Connection, *where: Any) -> list[CollectionRow]:
+    stmt = (
+        select(Collection.id, Collection.name, Collection.identities, Collection.revision)
+        .where(*where)
+        .order_by(Collection.name)
+    )
+    return [CollectionRow(*row) for row in connection.execute(stmt)]
+
+
+def all_collections(connection: Connection) -> list[CollectionRow]:
+    return _rows(connection)
+
+
+def collection_named(connection: Connection, name: str) -> CollectionRow:
+    """Raises UnknownCollection, suggesting the nearest name."""
+    found = _rows(connection, Collection.name == name)
+    if found:
+        return found[0]
+    names = [row.name for row in all_collections(connection)]
+    known = f"; there are {', '.join(names)}" if names else "; see `reid ingest --help`"
+    raise UnknownCollection(f"no collection {name!r}{did_you_mean(name, names) or known}")
+
+
+def collections_named(connection: Connection, names: tuple[str, ...]) -> list[CollectionRow]:
+    """In the order given, each once. Raises UnknownCollection."""
+    return [collection_named(connection, name) for name in dict.fromkeys(names)]
+
+
+def collection_called(connection: Connection, name: str, identities: str | None) -> CollectionRow:
+    """The collection, made where there is none.
+
+    Raises IdentitiesDiffer where it exists in another identity space than the one asked for.
+    """
+    if not name.strip() or len(name) > 200:
+        raise UsageError("a collection needs a name of 1 to 200 characters")
+    stmt = insert(Collection).values(name=name, identities=identities or "default")
+    connection.execute(stmt.on_conflict_do_nothing())
+    row = collection_named(connection, name)
+    if identities is not None and row.identities != identities:
+        raise IdentitiesDiffer(
+            f"collection {name!r} has identities {row.identities!r}, not {identities!r}; "
+            "ingest into a new collection"
+        )
+    return row
+
+
+def image_counts(connection: Connection) -> dict[int, int]:
+    """Number of registered images by collection id."""
+    stmt = select(Image.collection_id, func.count()).group_by(Image.collection_id)
+    return {row[0]: row[1] for row in connection.execute(stmt)}
+
+
+def bump(connection: Connection, collection_id: int) -> None:
+    """Notes that the gallery has changed; runs made before are stale."""
+    stmt = update(Collection).where(Collection.id == collection_id)
+    connection.execute(stmt.values(revision=Collection.revision + 1))
+
+
+def remove(connection: Connection, collection_id: int) -> None:
+    """Removes a collection with its images, features, thumbnails and matches."""
+    connection.execute(delete(Collection).where(Collection.id == collection_id))
+
+
+def mark_missing(connection: Connection, image_ids: list[int]) -> None:
+    """Notes files that were not found any more; they stay searchable until pruned."""
+    stmt = update(Image).where(Image.id.in_(image_ids), Image.missing_since.is_(None))
+    connection.execute(stmt.values(missing_since=func.now()))
+
+
+def prune(connection: Connection, collection_id: int) -> int:
+    """Removes the images whose files are missing; gives their number."""
+    stmt = delete(Image).where(
+        Image.collection_id == collection_id, Image.missing_since.is_not(None)
+    )
+    count = connection.execute(stmt).rowcount
+    if count:
+        bump(connection, collection_id)
+    return count
+
+
+def analyze(connection: Connection) -> None:
+    """Fresh statistics after a bulk load, so that the planner knows the sizes."""
+    for table in ("image", "feature", "task"):
+        connection.execute(text(f"ANALYZE {table}"))

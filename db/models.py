@@ -1,0 +1,128 @@
+"""Registered models: which checkpoint made which features, and which one is active."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, text, update
+
+from db.schema import Feature, Model
+from errors import UsageError, did_you_mean
+
+
+class UnknownModel(UsageError):
+    """No model of that name is registered."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A registered model; `content_hash` is its checkpoint's SHA-256 in hexadecimal."""
+
+    id: int
+    name: str
+    content_hash: str
+    architecture: str
+    dimension: int
+    max_distance: float | None
+    calibration: Mapping[str, Any]
+    cutoffs: Mapping[str, float]
+    header: Mapping[str, Any]
+    active: bool
+
+
+def _rows(connection: Connection, *where: Any) -> list[ModelRow]:
+    stmt = select(*Model.__table__.columns).where(*where).order_by(Model.name)
+    return [
+        ModelRow(
+            id=row.id,
+            name=row.name,
+            content_hash=row.content_hash.hex(),
+            architecture=row.architecture,
+            dimension=row.dimension,
+            max_distance=row.max_distance,
+            calibration=row.calibration,
+            cutoffs=row.cutoffs,
+            header=row.header,
+            active=row.active,
+        )
+        for row in connection.execute(stmt)
+    ]
+
+
+def all_models(connection: Connection) -> list[ModelRow]:
+    return _rows(connection)
+
+
+def model_named(connection: Connection, name: str) -> ModelRow:
+    """Raises UnknownModel, suggesting the nearest name."""
+    found = _rows(connection, Model.name == name)
+    if found:
+        return found[0]
+    names = [model.name for model in all_models(connection)]
+    known = f"; registered are {', '.join(names)}" if names else "; see `reid model add FILE`"
+    raise UnknownModel(f"no model {name!r}{did_you_mean(name, names) or known}")
+
+
+def model_with_hash(connection: Connection, content_hash: str) -> ModelRow | None:
+    found = _rows(connection, Model.content_hash == bytes.fromhex(content_hash))
+    return found[0] if found else None
+
+
+def active_model(connection: Connection) -> ModelRow | None:
+    found = _rows(connection, Model.active)
+    return found[0] if found else None
+
+
+def register(
+    connection: Connection, name: str, content_hash: str, header: Mapping[str, Any]
+) -> ModelRow:
+    """Adds a model, or gives the one with this content. The first one becomes active.
+
+    Raises UsageError where the name belongs to another checkpoint.
+    """
+    known = model_with_hash(connection, content_hash)
+    if known:
+        return known
+    # two processes may both find none: the second waits here and then finds the first one's
+    connection.execute(text("LOCK TABLE model IN SHARE ROW EXCLUSIVE MODE"))
+    known = model_with_hash(connection, content_hash)
+    if known:
+        return known
+    if _rows(connection, Model.name == name):
+        raise UsageError(f"the name {name!r} belongs to another checkpoint; choose one with --name")
+    stmt = insert(Model).values(
+        name=name,
+        content_hash=bytes.fromhex(content_hash),
+        architecture=header["architecture"],
+        preprocessing=header["preprocessing"],
+        dimension=header["dimension"],
+        distance=header["distance"],
+        normalised=header["normalised"],
+        attribute_names=list(header["attribute_names"]),
+        max_distance=header["max_distance"],
+        calibration=header["calibration"],
+        cutoffs=header["cutoffs"],
+        header=dict(header),
+        active=active_model(connection) is None,
+    )
+    connection.execute(stmt)
+    return model_named(connection, name)
+
+
+def activate(connection: Connection, name: str) -> ModelRow:
+    """Makes one model the active one, atomically: a reader sees the old or the new."""
+    model = model_named(connection, name)
+    connection.execute(update(Model).where(Model.active).values(active=False))
+    connection.execute(update(Model).where(Model.id == model.id).values(active=True))
+    return model_named(connection, name)
+
+
+def feature_counts(connection: Connection) -> dict[int, int]:
+    """Number of stored features by model id."""
+    stmt = select(Feature.model_id, func.count()).group_by(Feature.model_id)
+    return {row[0]: row[1] for row in connection.execute(stmt)}
+
+
+def remove(connection: Connection, model_id: int) -> None:
+    """Removes a model with all its features and runs."""
+    connection.execute(delete(Model).where(Model.id == model_id))

@@ -1,0 +1,329 @@
+"""The tables, as declared; migrations bring a database there and a test proves both agree."""
+
+# Names are the columns' documentation; what a name cannot say stands beside it.
+
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Sequence,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import BIGINT, JSONB, REAL
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+STATES = ("pending", "leased", "done", "failed")
+VERDICTS = ("confirm", "reject")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way to declare it
+        datetime: DateTime(timezone=True),
+        dict[str, Any]: JSONB,
+        bytes: LargeBinary,
+        str: Text,
+        float: Double,
+    }
+
+
+def _id() -> Mapped[int]:
+    return mapped_column(BIGINT, Identity(always=True), primary_key=True)
+
+
+def _to(target: str, *, ondelete: str = "CASCADE", key: bool = False) -> Mapped[int]:
+    return mapped_column(BIGINT, ForeignKey(target, ondelete=ondelete), primary_key=key)
+
+
+def _now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class Collection(Base):
+    """A named set of images. A pid means something within `identities` only."""
+
+    __tablename__ = "collection"
+    id: Mapped[int] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    identities: Mapped[str] = mapped_column(server_default=text("'default'"))
+    revision: Mapped[int] = mapped_column(BIGINT, server_default=text("0"))  # grows with each store
+    created_at: Mapped[datetime] = _now()
+
+
+class Image(Base):
+    """A file of a collection, registered before it is read; facts that reading gives are null."""
+
+    __tablename__ = "image"
+    id: Mapped[int] = _id()
+    collection_id: Mapped[int] = _to("collection.id")
+    path: Mapped[str]  # relative to the source, with "/"; readable where the name is no UTF-8
+    path_raw: Mapped[bytes | None]  # the name's bytes, only where they are no UTF-8
+    source: Mapped[str]  # the folder that was ingested
+    size_bytes: Mapped[int | None] = mapped_column(BIGINT)
+    mtime_ns: Mapped[int | None] = mapped_column(BIGINT)
+    content_hash: Mapped[bytes | None]  # SHA-256 of the file
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    pid: Mapped[int | None]
+    camid: Mapped[int | None] = mapped_column(SmallInteger)
+    captured_at: Mapped[datetime | None]
+    ingested_at: Mapped[datetime] = _now()
+    missing_since: Mapped[datetime | None]
+    __table_args__ = (
+        UniqueConstraint("collection_id", "path", "path_raw", postgresql_nulls_not_distinct=True),
+        Index(None, "content_hash"),
+        Index(None, "collection_id", "pid"),
+    )
+
+
+class Thumbnail(Base):
+    """A small JPEG of an image, so that pages, sheets and other machines need no file."""
+
+    __tablename__ = "thumbnail"
+    image_id: Mapped[int] = _to("image.id", key=True)
+    jpeg: Mapped[bytes]
+
+
+class Model(Base):
+    """A checkpoint that was registered. Its id stands in every feature that it made."""
+
+    __tablename__ = "model"
+    id: Mapped[int] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    architecture: Mapped[str]
+    preprocessing: Mapped[dict[str, Any]]
+    dimension: Mapped[int]
+    distance: Mapped[str]
+    normalised: Mapped[bool]
+    attribute_names: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    max_distance: Mapped[float | None]
+    calibration: Mapped[dict[str, Any]]
+    cutoffs: Mapped[dict[str, Any]]
+    header: Mapped[dict[str, Any]]
+    active: Mapped[bool] = mapped_column(server_default=false())
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (
+        Index("uq_model_active", "active", unique=True, postgresql_where=text("active")),
+    )
+
+
+class Feature(Base):
+    """What one model says of one image. Narrow, and kept inline: scans read every row."""
+
+    __tablename__ = "feature"
+    model_id: Mapped[int] = _to("model.id", key=True)
+    image_id: Mapped[int] = _to("image.id", key=True)
+    collection_id: Mapped[int] = mapped_column(BIGINT)
+    camid: Mapped[int | None] = mapped_column(SmallInteger)
+    labels: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
+    scores: Mapped[list[float]] = mapped_column(ARRAY(REAL))
+    quality: Mapped[float | None] = mapped_column(REAL)
+    embedding: Mapped[Any] = mapped_column(VECTOR(512))
+    __table_args__ = (
+        CheckConstraint("cardinality(labels) = 27", name="labels"),
+        CheckConstraint("cardinality(scores) = 56", name="scores"),
+        Index(None, "labels", postgresql_using="gin"),
+        Index(None, "model_id", "collection_id"),
+        Index("ix_feature_image_id", "image_id"),
+    )
+
+
+class Task(Base):
+    """The manifest: what is to be done, being done, done or failed, for each image and model."""
+
+    __tablename__ = "task"
+    model_id: Mapped[int] = _to("model.id", key=True)
+    image_id: Mapped[int] = _to("image.id", key=True)
+    state: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    owner: Mapped[int | None] = mapped_column(BIGINT)  # a worker id while leased
+    leased_until: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    allow_any_shape: Mapped[bool] = mapped_column(server_default=false())
+    updated_at: Mapped[datetime] = _now()
+    __table_args__ = (
+        CheckConstraint(f"state IN {STATES}", name="state"),
+        Index(
+            "ix_task_open",
+            "model_id",
+            "image_id",
+            postgresql_where=text("state IN ('pending', 'leased')"),
+        ),
+        Index("ix_task_image_id", "image_id"),
+    )
+
+
+# a worker holds an advisory lock on its id, so that a dead one is known at once
+WORKER_IDS = Sequence("worker_id", metadata=Base.metadata)
+
+
+class QuerySet(Base):
+    __tablename__ = "query_set"
+    id: Mapped[int] = _id()
+    name: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = _now()
+
+
+class Question(Base):
+    """What one `query add` asks of all its queries: where to look, filter and limits."""
+
+    __tablename__ = "question"
+    id: Mapped[int] = _id()
+    query_set_id: Mapped[int] = _to("query_set.id")
+    filter: Mapped[dict[str, Any] | None]
+    auto_distance: Mapped[bool] = mapped_column(server_default=false())
+    max_distance: Mapped[float | None]
+    match_limit: Mapped[int | None]
+    not_same_camera: Mapped[bool] = mapped_column(server_default=false())
+    no_duplicates: Mapped[bool] = mapped_column(server_default=false())
+    created_at: Mapped[datetime] = _now()
+    __table_args__ = (Index(None, "query_set_id"),)
+
+
+class QuestionGallery(Base):
+    __tablename__ = "question_gallery"
+    question_id: Mapped[int] = _to("question.id", key=True)
+    collection_id: Mapped[int] = _to("collection.id", key=True)
+    __table_args__ = (Index(None, "collection_id"),)
+
+
+class Query(Base):
+    __tablename__ = "query"
+    id: Mapped[int] = _id()
+    query_set_id: Mapped[int] = _to("query_set.id")
+    question_id: Mapped[int] = _to("question.id")
+    name: Mapped[str]
+    pid: Mapped[int | None]
+    camid: Mapped[int | None] = mapped_column(SmallInteger)
+    __table_args__ = (UniqueConstraint("query_set_id", "name"), Index(None, "question_id"))
+
+
+class QueryImage(Base):
+    """An image of a query, kept whole enough that its file may go."""
+
+    __tablename__ = "query_image"
+    id: Mapped[int] = _id()
+    query_id: Mapped[int] = _to("query.id")
+    position: Mapped[int] = mapped_column(SmallInteger)
+    content_hash: Mapped[bytes]
+    image_id: Mapped[int | None] = mapped_column(BIGINT, ForeignKey("image.id", ondelete="CASCADE"))
+    thumbnail: Mapped[bytes]
+    __table_args__ = (
+        UniqueConstraint("query_id", "position"),
+        Index(None, "content_hash"),
+        Index(None, "image_id"),
+    )
+
+
+class QueryEmbedding(Base):
+    __tablename__ = "query_embedding"
+    model_id: Mapped[int] = _to("model.id", key=True)
+    query_image_id: Mapped[int] = _to("query_image.id", key=True)
+    embedding: Mapped[Any] = mapped_column(VECTOR(512))
+    __table_args__ = (Index(None, "query_image_id"),)
+
+
+class Run(Base):
+    """One answer to a whole query set. It is stale once a gallery's revision has moved on."""
+
+    __tablename__ = "run"
+    id: Mapped[int] = _id()
+    query_set_id: Mapped[int] = _to("query_set.id")
+    model_id: Mapped[int] = _to("model.id")
+    actor: Mapped[str]
+    gallery_revisions: Mapped[dict[str, Any]]
+    finished_at: Mapped[datetime] = _now()
+    __table_args__ = (Index(None, "query_set_id"), Index(None, "model_id"))
+
+
+class RunQuery(Base):
+    __tablename__ = "run_query"
+    run_id: Mapped[int] = _to("run.id", key=True)
+    query_id: Mapped[int] = _to("query.id", key=True)
+    max_distance: Mapped[float | None]
+    candidates: Mapped[int]
+    complete: Mapped[bool]
+    __table_args__ = (Index(None, "query_id"),)
+
+
+class Match(Base):
+    __tablename__ = "match"
+    run_id: Mapped[int] = _to("run.id", key=True)
+    query_id: Mapped[int] = _to("query.id", key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = _to("image.id")
+    distance: Mapped[float | None]
+    __table_args__ = (Index(None, "image_id"), Index(None, "query_id"))
+
+
+class Verdict(Base):
+    """A reviewer's word on a query and an image; it outlives the run that showed them."""
+
+    __tablename__ = "verdict"
+    id: Mapped[int] = _id()
+    query_id: Mapped[int] = _to("query.id")
+    image_id: Mapped[int] = _to("image.id")
+    verdict: Mapped[str]
+    reviewer: Mapped[str]
+    note: Mapped[str | None]
+    decided_at: Mapped[datetime] = _now()
+    __table_args__ = (
+        CheckConstraint(f"verdict IN {VERDICTS}", name="verdict"),
+        UniqueConstraint("query_id", "image_id"),
+        Index(None, "image_id"),
+    )
+
+
+class Audit(Base):
+    """Who did what, when and why. A trigger refuses changes: rows are only ever added."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = _id()
+    at: Mapped[datetime] = _now()
+    actor: Mapped[str]
+    action: Mapped[str]
+    question: Mapped[dict[str, Any]]
+    purpose: Mapped[str | None]
+    result_ids: Mapped[list[int]] = mapped_column(ARRAY(BIGINT), server_default=text("'{}'"))
+    candidates: Mapped[int | None]
+    complete: Mapped[bool | None]
+    __table_args__ = (Index(None, "at"),)
+
+
+class Tombstone(Base):
+    """The hash of an erased image: its content is not taken in again."""
+
+    __tablename__ = "tombstone"
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    actor: Mapped[str]
+    reason: Mapped[str | None]
+    erased_at: Mapped[datetime] = _now()
+
+
+class Setting(Base):
+    __tablename__ = "setting"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]]

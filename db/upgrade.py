@@ -1,0 +1,41 @@
+"""Bringing a database to this program's schema, with Alembic."""
+
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from db.connect import check_server, reach
+from errors import ReidError
+
+_MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+_LOCK = 0x5E1D  # an advisory lock: two processes may both find the database empty
+
+
+class UpgradeFailed(ReidError):
+    """The schema could not be changed; the database is as it was."""
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Runs the migrations in one transaction; nothing where the schema is current.
+
+    Raises DatabaseUnreachable for a server without pgvector, UpgradeFailed for an unknown revision.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    with reach(engine) as connection:
+        check_server(connection)
+        connection.commit()
+        with connection.begin():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, revision)
+            except CommandError as error:
+                raise UpgradeFailed(
+                    f"the database's schema is unknown to this program ({error}); "
+                    "upgrade the program: `git pull`, then `make install`"
+                ) from None

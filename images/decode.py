@@ -1,0 +1,135 @@
+"""Bytes to an upright RGB image, with limits; every refusal is one sentence.
+
+Accepted are JPEG, PNG, WebP, BMP, GIF and TIFF in any colour form: greyscale, palette, CMYK and
+16-bit become 8-bit RGB, transparency is laid on grey, EXIF rotation is undone, of an animation the
+first frame counts.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from errors import ReidError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_WIDTH, MIN_HEIGHT = 16, 32
+MIN_ASPECT, MAX_ASPECT = 0.8, 6.0  # height / width of a person crop, sitting or bending included
+THUMBNAIL = (96, 192)
+
+# our own limit is checked before any pixel is decoded; Pillow's would only warn
+Image.MAX_IMAGE_PIXELS = None
+
+
+class UnreadableImage(ReidError):
+    """The file cannot be used as a person crop; the message says why."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An upright RGB image and its small JPEG. Sizes are in pixels, after rotation."""
+
+    image: Image.Image
+    thumbnail: bytes
+
+    @property
+    def width(self) -> int:
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        return self.image.height
+
+
+def content_hash(data: bytes) -> bytes:
+    """SHA-256 of a file's bytes, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def read_file(path: bytes | str) -> bytes:
+    """The whole file, once. Raises UnreadableImage."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - the path may be bytes
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnreadableImage(f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage(f"larger than {MAX_BYTES // 2**20} MiB; expected a person crop")
+    return data
+
+
+def decode(data: bytes, *, any_shape: bool = False) -> Decoded:
+    """Decodes an image file. `any_shape` lets through what is no upright crop of a person.
+
+    Raises UnreadableImage.
+    """
+    if not data:
+        raise UnreadableImage("an empty file")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            _check_size(*opened.size, any_shape=True)
+            plain = opened.format == "JPEG" and opened.mode == "RGB" and not opened.info.get("exif")
+            upright = to_rgb(ImageOps.exif_transpose(opened))
+    except UnidentifiedImageError:
+        raise UnreadableImage(f"no image that can be read; expected {', '.join(FORMATS)}") from None
+    except UnreadableImage:
+        raise
+    except Exception as error:  # decoders raise whatever they like on damaged bytes
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImage(f"a damaged image: {said[:200]}") from None
+    _check_size(*upright.size, any_shape=any_shape)
+    small = upright.width <= THUMBNAIL[0] and upright.height <= THUMBNAIL[1]
+    keep = plain and small and len(data) <= 16_384
+    return Decoded(upright, data if keep else thumbnail(upright))
+
+
+def _check_size(width: int, height: int, *, any_shape: bool) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(
+            f"{width}x{height} pixels, more than {MAX_PIXELS // 10**6} million; "
+            "expected a person crop"
+        )
+    if any_shape:
+        return
+    if width < MIN_WIDTH or height < MIN_HEIGHT:
+        raise UnreadableImage(
+            f"{width}x{height} pixels is too small for a person crop, at least "
+            f"{MIN_WIDTH}x{MIN_HEIGHT} are needed; --allow-any-shape lets it through"
+        )
+    aspect = height / width
+    if not MIN_ASPECT <= aspect <= MAX_ASPECT:
+        raise UnreadableImage(
+            f"{width}x{height} pixels is no upright person crop (height/width {aspect:.2f}, expected "
+            f"{MIN_ASPECT} to {MAX_ASPECT:.0f}); --allow-any-shape lets it through"
+        )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any of Pillow's modes as 8-bit RGB; transparency is laid on grey."""
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I"):
+        deep = np.asarray(image).astype(np.int64)
+        eight_bit = (deep >> 8 if deep.max(initial=0) > 255 else deep).clip(0, 255)
+        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise UnreadableImage("pixels are floating-point numbers; expected 8 or 16 bits")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """A JPEG of at most 96x192 pixels, without metadata."""
+    small = image.copy()
+    small.thumbnail(THUMBNAIL, Image.Resampling.BILINEAR)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=88)
+    return out.getvalue()

@@ -1,0 +1,122 @@
+"""A folder's image files in sorted order, each by its path relative to the folder."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from errors import UsageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+class NoSuchFolder(UsageError):
+    """The folder to read is not there, or is no folder."""
+
+
+class NothingToIngest(UsageError):
+    """The folder holds no image file."""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A regular file. `path` is relative with "/"; where the name is no UTF-8, `path_raw` holds its
+    bytes and `path` a readable form with the foreign bytes as `\\xNN`."""
+
+    path: str
+    path_raw: bytes | None
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass
+class Folder:
+    """What a walk found. `refused` maps paths to reasons, `ignored` counts files by suffix."""
+
+    files: list[FoundFile] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    ignored: dict[str, int] = field(default_factory=dict)
+
+
+def readable(raw: bytes) -> tuple[str, bytes | None]:
+    """(text, None) for a UTF-8 name, else (readable text, the bytes).
+
+    >>> readable(b"caf\\xc3\\xa9.jpg")
+    ('café.jpg', None)
+    >>> readable(b"caf\\xe9.jpg")
+    ('caf\\\\xe9.jpg', b'caf\\xe9.jpg')
+    """
+    try:
+        return raw.decode(), None
+    except UnicodeDecodeError:
+        return raw.decode(errors="backslashreplace"), raw
+
+
+def file_path(source: str, path: str, path_raw: bytes | None) -> bytes:
+    """Where the file is on this machine."""
+    return os.path.join(os.fsencode(source), path_raw if path_raw is not None else path.encode())
+
+
+def walk(folder: Path) -> Folder:
+    """Every image file below `folder`, sorted by its path's bytes.
+
+    A symbolic link is followed only to a file inside the folder. Raises NoSuchFolder, and
+    NothingToIngest where there is nothing to read at all.
+    """
+    if not folder.is_dir():
+        what = "is a file; expected a folder" if folder.exists() else "is not there"
+        raise NoSuchFolder(f"{folder} {what}")
+    result = Folder()
+    root = os.fsencode(folder.resolve())
+    for relative, entry in sorted(_entries(root, b""), key=lambda pair: pair[0]):
+        _take(result, root, relative, entry)
+    if not result.files and not result.refused:
+        seen = ", ".join(f"{n} {suffix}" for suffix, n in sorted(result.ignored.items()))
+        raise NothingToIngest(
+            f"{folder} holds no image file; read are {', '.join(SUFFIXES)}"
+            + (f" (it holds {seen})" if seen else "")
+        )
+    return result
+
+
+def _entries(root: bytes, below: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+    with os.scandir(os.path.join(root, below)) as entries:
+        for entry in entries:
+            relative = os.path.join(below, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                try:
+                    yield from _entries(root, relative)
+                except PermissionError:
+                    yield relative, entry
+            else:
+                yield relative, entry
+
+
+def _take(result: Folder, root: bytes, relative: bytes, entry: os.DirEntry[bytes]) -> None:
+    path, raw = readable(relative)
+    if entry.is_dir(follow_symlinks=False):
+        result.refused[path] = "a folder that may not be read; change its permissions"
+        return
+    suffix = os.path.splitext(path)[1].lower()
+    if entry.is_symlink():
+        target = os.path.realpath(entry.path)
+        if not target.startswith(os.path.join(root, b"")):
+            result.refused[path] = (
+                "a symbolic link that leads out of the folder; ingest the folder it leads to"
+            )
+            return
+    if suffix not in SUFFIXES:
+        result.ignored[suffix or "without a suffix"] = (
+            result.ignored.get(suffix or "without a suffix", 0) + 1
+        )
+        return
+    try:
+        facts = entry.stat()
+    except OSError as error:
+        result.refused[path] = f"cannot be read: {error.strerror}"
+        return
+    if not stat.S_ISREG(facts.st_mode):
+        result.refused[path] = "no regular file"
+        return
+    result.files.append(FoundFile(path, raw, facts.st_size, facts.st_mtime_ns))

@@ -1,0 +1,226 @@
+"""The worker: claim, hash, skip what is known, decode, infer, store - one transaction a batch.
+
+While the network runs over one batch, the next is read and decoded and the last is stored. The
+manifest is the truth: killed anywhere, the next run takes over the leases and stores what is left.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import Connection, Engine
+
+from db import manifest
+from db.manifest import Claim
+from db.store import Batch, Features, ReadImage, erased_hashes, store_batch, stored_twins
+from ingest.reader import Failure, FileBytes, read, to_pixels
+from models.transforms import Pixels
+
+_REMEMBERED = 10_000
+
+
+class Network(Protocol):
+    """What the worker needs of a model."""
+
+    def pixels_of(self, image: Image.Image) -> Pixels: ...
+
+    def __call__(self, pixels_NHWC: Pixels) -> "tuple[np.ndarray, np.ndarray]": ...  # type: ignore[type-arg]
+
+
+@dataclass
+class Progress:
+    """Counts of a worker so far. `copied` are stored without inference, by equal content."""
+
+    stored: int = 0
+    known: int = 0
+    failed: int = 0
+    copied: int = 0
+
+    @property
+    def settled(self) -> int:
+        return self.stored + self.known + self.failed
+
+
+@dataclass
+class Prepared:
+    """A claimed batch, read and decoded."""
+
+    images: list[ReadImage] = field(default_factory=list)
+    pixels: list[Pixels] = field(default_factory=list)
+    copied: list[tuple[ReadImage, int]] = field(default_factory=list)
+    unchanged: list[int] = field(default_factory=list)
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Worker:
+    """Works through a model's tasks. One object a process; `close` gives back its leases."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        network: Network,
+        model_id: int,
+        *,
+        cutoffs: dict[str, float] | None = None,
+        batch_size: int = 64,
+        decoders: int = 2,
+        recompute: bool = False,
+    ) -> None:
+        self.network, self.model_id, self.cutoffs = network, model_id, cutoffs
+        self.batch_size, self.recompute = batch_size, recompute
+        self.progress = Progress()
+        self._recent: dict[bytes, int] = {}
+        self._stack = ExitStack()
+        # one connection lives as long as the worker: its advisory lock says that we are alive
+        self._reading = self._stack.enter_context(engine.connect())
+        self._writing = self._stack.enter_context(engine.connect())
+        self.id = manifest.become_worker(self._reading)
+        self._loader = self._stack.enter_context(ThreadPoolExecutor(1, "load"))
+        self._writer = self._stack.enter_context(ThreadPoolExecutor(1, "store"))
+        self._decoders = self._stack.enter_context(ThreadPoolExecutor(decoders, "decode"))
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Waits for the batch being stored, gives back the leases, ends the connections."""
+        self._loader.shutdown(cancel_futures=True)
+        self._writer.shutdown()
+        try:
+            if not self._writing.invalidated and not self._writing.closed:
+                self._writing.rollback()
+                manifest.release(self._writing, self.id)
+                self._writing.commit()
+        finally:
+            self._stack.close()
+
+    def work(
+        self, collection_id: int | None = None, on_batch: Callable[[Progress], None] | None = None
+    ) -> Progress:
+        """Claims and stores until nothing is left to claim."""
+        loading = self._loader.submit(self._prepare, collection_id)
+        storing: Future[None] | None = None
+        while prepared := loading.result():
+            loading = self._loader.submit(self._prepare, collection_id)
+            batch = self._infer(prepared)
+            if storing:
+                storing.result()
+                self._report(on_batch)
+            storing = self._writer.submit(self._store, batch)
+        if storing:
+            storing.result()
+            self._report(on_batch)
+        return self.progress
+
+    def wait_for_others(self, collection_id: int | None, pause_s: float = 0.5) -> bool:
+        """False when nothing is open; else waits a moment for whoever holds the rest."""
+        with self._reading.begin():
+            manifest.give_up_exhausted(self._reading, self.model_id)
+            left = manifest.open_work(self._reading, self.model_id, collection_id)
+        if left:
+            time.sleep(pause_s)
+        return bool(left)
+
+    def _report(self, on_batch: Callable[[Progress], None] | None) -> None:
+        if on_batch:
+            on_batch(self.progress)
+
+    def _prepare(self, collection_id: int | None) -> Prepared | None:
+        connection = self._reading
+        with connection.begin():
+            manifest.give_up_exhausted(connection, self.model_id)
+            claims = manifest.claim(
+                connection, self.id, self.model_id, self.batch_size, collection_id
+            )
+        if not claims:
+            return None
+        prepared = Prepared()
+        files = self._read(claims, prepared)
+        fresh = self._without_known(connection, files, prepared)
+        for outcome in self._decoders.map(lambda f: to_pixels(f, self.network.pixels_of), fresh):
+            if isinstance(outcome, Failure):
+                prepared.failed.append((outcome.image_id, outcome.reason))
+                continue
+            image, pixels = outcome
+            twin = self._recent.get(image.content_hash)
+            if twin is not None:
+                prepared.copied.append((image, twin))
+                continue
+            self._remember(image)
+            prepared.images.append(image)
+            prepared.pixels.append(pixels)
+        return prepared
+
+    def _read(self, claims: list[Claim], prepared: Prepared) -> list[FileBytes]:
+        files = []
+        for outcome in self._decoders.map(read, claims):
+            if isinstance(outcome, Failure):
+                prepared.failed.append((outcome.image_id, outcome.reason))
+            else:
+                files.append(outcome)
+        return files
+
+    def _without_known(
+        self, connection: Connection, files: list[FileBytes], prepared: Prepared
+    ) -> list[FileBytes]:
+        """The files that are new; unchanged, erased ones are noted, stored content is shared."""
+        hashes = [file.content_hash for file in files]
+        with connection.begin():
+            erased = erased_hashes(connection, hashes)
+            twins = {} if self.recompute else stored_twins(connection, self.model_id, hashes)
+            own = (
+                set()
+                if self.recompute
+                else manifest.with_features(
+                    connection, self.model_id, [file.claim.image_id for file in files]
+                )
+            )
+        fresh = []
+        for file in files:
+            claim = file.claim
+            if file.content_hash in erased:
+                reason = "this image was erased; it is not taken in again"
+                prepared.failed.append((claim.image_id, reason))
+            elif claim.content_hash == file.content_hash and claim.image_id in own:
+                prepared.unchanged.append(claim.image_id)
+            else:
+                if file.content_hash in twins and file.content_hash not in self._recent:
+                    self._recent[file.content_hash] = twins[file.content_hash]
+                fresh.append(file)
+        return fresh
+
+    def _remember(self, image: ReadImage) -> None:
+        self._recent[image.content_hash] = image.image_id
+        while len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+
+    def _infer(self, prepared: Prepared) -> Batch:
+        features = None
+        if prepared.images:
+            scores_NA, embeddings_ND = self.network(np.stack(prepared.pixels))
+            features = Features(scores_NA, embeddings_ND, (None,) * len(prepared.images))
+        return Batch(
+            computed=tuple(prepared.images),
+            features=features,
+            copied=tuple(prepared.copied),
+            unchanged=tuple(prepared.unchanged),
+            failed=tuple(prepared.failed),
+        )
+
+    def _store(self, batch: Batch) -> None:
+        with self._writing.begin():
+            settled = store_batch(self._writing, self.id, self.model_id, batch, self.cutoffs)
+        progress = self.progress
+        copied = sum(image.image_id in settled for image, _ in batch.copied)
+        progress.stored += sum(i.image_id in settled for i in batch.computed) + copied
+        progress.copied += copied
+        progress.known += sum(image_id in settled for image_id in batch.unchanged)
+        progress.failed += sum(image_id in settled for image_id, _ in batch.failed)

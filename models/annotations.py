@@ -1,0 +1,45 @@
+"""The annotation file: 27 columns a person, keyed by `id`."""
+
+import csv
+from pathlib import Path
+
+from db.attributes import COLUMNS, NUM_VALUES
+from errors import UsageError
+
+
+class BadAnnotations(UsageError):
+    """The annotation file cannot be used; the message says which line and why."""
+
+
+def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
+    """`id` to its 27 values in the order of `COLUMNS`, each from 1.
+
+    An id is kept as the file writes it (a number for a person, a file name for an image).
+    Raises BadAnnotations for a missing file or column, a repeated id or a value out of range.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = {"id", *COLUMNS} - set(reader.fieldnames or ())
+            if missing:
+                raise BadAnnotations(f"{path}: the header lacks {', '.join(sorted(missing))}")
+            found: dict[str, tuple[int, ...]] = {}
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if row["id"] in found:
+                    raise BadAnnotations(f"{where}: id {row['id']} occurs twice")
+                found[row["id"]] = tuple(_value(row[c], c, where) for c in COLUMNS)
+            return found
+    except FileNotFoundError:
+        raise BadAnnotations(
+            f"no annotation file {path}: expected a CSV with a column id and 27 attribute columns"
+        ) from None
+    except UnicodeDecodeError:
+        raise BadAnnotations(f"{path} is not text in UTF-8") from None
+
+
+def _value(text: str | None, column: str, where: str) -> int:
+    highest = NUM_VALUES[column]
+    if text is None or not text.isdecimal() or not 1 <= int(text) <= highest:
+        raise BadAnnotations(f"{where}: {column} is {text!r}, expected 1 to {highest}")
+    return int(text)

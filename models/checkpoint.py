@@ -1,0 +1,133 @@
+"""Checkpoints: safetensors with a JSON header, read without pickle, known by their content hash."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from db.attributes import NAMES
+from errors import ReidError
+from models.transforms import Preprocessing
+
+FORMAT = 1
+_KEY = "reid"
+
+
+class BadCheckpoint(ReidError):
+    """A checkpoint file cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    `distance` is `l2`; `max_distance` is the calibrated limit for `--max-distance auto`, with the
+    figures it was chosen on in `calibration`. `trained_pids` belong to `identity_space`.
+    """
+
+    architecture: str
+    preprocessing: Preprocessing
+    dimension: int = 512
+    distance: str = "l2"
+    normalised: bool = True
+    attribute_names: tuple[str, ...] = NAMES
+    max_distance: float | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    cutoffs: Mapping[str, float] = field(default_factory=dict)
+    trained_pids: tuple[int, ...] = ()
+    identity_space: str = "default"
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Header":
+        """Raises KeyError, TypeError or ValueError when `value` is not what `to_json` wrote."""
+        known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
+        known["preprocessing"] = Preprocessing.from_json(value["preprocessing"])
+        known["attribute_names"] = tuple(value["attribute_names"])
+        known["trained_pids"] = tuple(int(pid) for pid in value.get("trained_pids", ()))
+        return cls(**known)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of the file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_header(path: Path) -> Header:
+    """The header alone: no tensor is read and torch is not imported.
+
+    Raises BadCheckpoint for a missing, truncated, pickled or foreign file, or another attribute
+    list than this program's 56 names.
+    """
+    size, text = _raw_header(path)
+    try:
+        document = json.loads(text)
+        stored = document.get("__metadata__", {}).get(_KEY)
+        ends = [tensor["data_offsets"][1] for name, tensor in document.items() if name[0] != "_"]
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+        raise BadCheckpoint(f"{path} is not a safetensors file; {_WAY_OUT}") from None
+    expected = 8 + len(text) + max(ends, default=0)
+    if size < expected:
+        raise BadCheckpoint(
+            f"{path} is truncated: {size} bytes of {expected}; copy it again from its source"
+        )
+    if stored is None:
+        raise BadCheckpoint(f"{path} has no Reid search header; {_WAY_OUT}")
+    return _parse(path, stored)
+
+
+_WAY_OUT = "expected a checkpoint that `reid train` wrote"
+
+
+def _raw_header(path: Path) -> tuple[int, bytes]:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            if start[:2] == b"PK" or start[:1] == b"\x80":
+                raise BadCheckpoint(
+                    f"{path} is a pickled PyTorch file, which can run code when opened; {_WAY_OUT}"
+                )
+            length = int.from_bytes(start, "little")
+            if len(start) < 8 or not 2 <= length <= 100_000_000:
+                raise BadCheckpoint(f"{path} is not a safetensors file; {_WAY_OUT}")
+            text = file.read(length)
+    except FileNotFoundError:
+        raise BadCheckpoint(f"no checkpoint file {path}; see `reid model list`") from None
+    except OSError as error:
+        raise BadCheckpoint(f"cannot read {path}: {error.strerror}") from None
+    if len(text) < length:
+        raise BadCheckpoint(f"{path} is truncated in its header; copy it again from its source")
+    return size, text
+
+
+def _parse(path: Path, stored: str) -> Header:
+    try:
+        value = json.loads(stored)
+        if value["format"] != FORMAT:
+            raise BadCheckpoint(
+                f"{path} has header format {value['format']}, this program reads {FORMAT}; "
+                "use the version of Reid search that wrote it"
+            )
+        header = Header.from_json(value)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{path} has a damaged Reid search header: {error}") from None
+    if header.attribute_names != NAMES:
+        raise BadCheckpoint(
+            f"{path} was trained on another attribute list ({len(header.attribute_names)} names, "
+            f"expected the {len(NAMES)} from {NAMES[0]} to {NAMES[-1]})"
+        )
+    return header
+
+
+def to_metadata(header: Header) -> dict[str, str]:
+    """The header as safetensors keeps it."""
+    return {_KEY: json.dumps(header.to_json(), sort_keys=True)}

@@ -1,0 +1,81 @@
+"""Every network by its architecture name, built, saved and loaded in one place."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.checkpoint import BadCheckpoint, Header, read_header, to_metadata
+from models.joint_net import JointNet
+from models.seed_nets import TRUNKS, SeedNet
+
+ARCHITECTURES: tuple[str, ...] = (
+    JointNet.architecture,
+    *(f"seed-{trunk}" for trunk in TRUNKS),
+)
+
+
+def build(architecture: str) -> nn.Module:
+    """An untrained network that maps images (N, 3, H, W) to scores (N, 56), embeddings (N, 512).
+
+    Raises BadCheckpoint for a name that is not one of `ARCHITECTURES`.
+    """
+    if architecture == JointNet.architecture:
+        return JointNet()
+    if architecture in ARCHITECTURES:
+        return SeedNet(architecture.removeprefix("seed-"))
+    raise BadCheckpoint(
+        f"unknown architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}"
+    )
+
+
+def save(path: Path, net: nn.Module, header: Header, *, half: bool = False) -> None:
+    """Writes a checkpoint beside `path`, then moves it there; `half` stores 16-bit numbers."""
+    state = {
+        name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
+        for name, t in net.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    partial = path.with_name(path.name + ".partial")
+    save_file(state, partial, metadata=to_metadata(header))
+    partial.replace(path)
+
+
+def load(path: Path) -> tuple[nn.Module, Header]:
+    """The network in evaluation mode with float32 weights, and its header.
+
+    Raises BadCheckpoint as `read_header` does, and where the tensors are not the architecture's.
+    """
+    header = read_header(path)
+    net = build(header.architecture)
+    try:
+        state = load_file(path)
+    except Exception as error:
+        raise BadCheckpoint(f"{path} cannot be read: {error}") from error
+    _check_tensors(path, header.architecture, net.state_dict(), state)
+    net.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
+    return net.eval(), header
+
+
+def _check_tensors(
+    path: Path, architecture: str, own: dict[str, Tensor], stored: dict[str, Tensor]
+) -> None:
+    expected = {n: t.shape for n, t in own.items() if not n.endswith("num_batches_tracked")}
+    found = {name: t.shape for name, t in stored.items()}
+    if found == expected:
+        return
+    differing = sorted(n for n in expected | found if expected.get(n) != found.get(n))
+    raise BadCheckpoint(
+        f"{path} does not hold the weights of {architecture}: {len(differing)} tensors differ, "
+        f"the first is {differing[0]}"
+    )
+
+
+def parameter_count(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def seeded(seed: int) -> None:
+    """Fixes torch's random numbers for one epoch or one initialisation."""
+    torch.manual_seed(seed)

@@ -1,0 +1,101 @@
+"""The small trunk of the default network, written out so that loading it needs no torchvision.
+
+Importing torchvision costs as much as importing torch, and every cold `reid search IMAGE` would pay
+for it. The layers, their order and their names are those of MobileNetV2 (Sandler et al., 2018,
+width 1.0), so that ImageNet weights map onto them tensor for tensor.
+"""
+
+# N images, C channels, H and W pixels
+
+import torch
+from torch import Tensor, nn
+
+# expansion, output channels, number of blocks, stride of the first (Sandler et al., table 2)
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+_STEM, _LAST = 32, 1280
+
+
+def _conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter by channel, project; added to its input where the shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [_conv(inputs, hidden, 1)]
+        layers += [
+            _conv(hidden, hidden, 3, stride, groups=hidden),
+            nn.Conv2d(hidden, outputs, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        out: Tensor = self.conv(x_NCHW)
+        return x_NCHW + out if self.residual else out
+
+
+class MobileNetV2(nn.Module):
+    """Images (N, 3, H, W) to feature maps (N, 1280, H/16, W/16) with `last_stride` 1, else H/32."""
+
+    num_features = _LAST
+
+    def __init__(self, last_stride: int = 1) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_conv(3, _STEM, 3, 2)]
+        inputs = _STEM
+        for expansion, outputs, blocks, stage_stride in _STAGES:
+            first = last_stride if outputs == 160 else stage_stride
+            for block in range(blocks):
+                layers.append(
+                    InvertedResidual(inputs, outputs, first if block == 0 else 1, expansion)
+                )
+                inputs = outputs
+        layers.append(_conv(inputs, _LAST, 1))
+        self.features = nn.Sequential(*layers)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        features: Tensor = self.features(images_NCHW)
+        return features
+
+
+def load_in_order(trunk: nn.Module, weights: list[Tensor]) -> None:
+    """Copies tensors onto `trunk` in the order of its state, checking each shape.
+
+    Raises ValueError when the numbers of tensors or a shape differ. `num_batches_tracked`
+    counters are kept out of the count on both sides by the caller's choice of `weights`.
+    """
+    own = [t for name, t in trunk.state_dict().items() if not name.endswith("num_batches_tracked")]
+    if len(own) != len(weights):
+        raise ValueError(f"expected {len(own)} tensors, got {len(weights)}")
+    with torch.no_grad():
+        for position, (mine, theirs) in enumerate(zip(own, weights, strict=True)):
+            if mine.shape != theirs.shape:
+                raise ValueError(
+                    f"tensor {position}: expected {tuple(mine.shape)}, got {tuple(theirs.shape)}"
+                )
+            mine.copy_(theirs)

@@ -1,0 +1,144 @@
+"""Many queries with one question: the bulk path, for stored queries and evaluation.
+
+The gallery is read once by binary COPY and compared by matrix products; filter and distance are
+those of the statement path, and a test proves the answers equal.
+"""
+
+# Q queries, G gallery images, D=512 embedding numbers
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Row, select
+
+from db.arrays import embeddings_from_copy
+from db.schema import Collection, Feature, Image
+from search.distance import nearest
+from search.question import QueryPerson, Question, Scope, stacked
+from search.records import Answer
+from search.one import make_answer, match_from
+from search.statement import MATCH_COLUMNS, copy_out, passing
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Images that pass a filter, in the order of path, collection, id: ties keep this order."""
+
+    ids_G: npt.NDArray[np.int64]
+    embeddings_GD: npt.NDArray[np.float32]
+    camids_G: npt.NDArray[np.int64]  # -1 where unknown
+    pids_G: npt.NDArray[np.int64]  # -2 where unknown
+    hashes_G: npt.NDArray[np.object_]
+    identities_G: npt.NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.ids_G)
+
+
+UNKNOWN_CAMERA, UNKNOWN_PERSON = -1, -2
+
+
+def load_gallery(connection: Connection, scope: Scope, question: Question) -> Gallery:
+    """Reads every row that passes the question's filter."""
+    copied = copy_out(connection, passing(scope, question, Feature.image_id, Feature.embedding))
+    ids, embeddings = embeddings_from_copy(copied, scope.model.dimension)
+    stmt = select(
+        Image.id, Image.path, Collection.name, Image.camid, Image.pid, Image.content_hash,
+        Collection.identities,
+    ).join(Collection).where(Image.collection_id.in_(scope.gallery_ids))  # fmt: skip
+    facts = {row.id: row for row in connection.execute(stmt)}
+    keys = [(facts[i].path, facts[i].name, i) for i in ids.tolist()]
+    order = sorted(range(len(ids)), key=keys.__getitem__)
+    rows = [facts[int(ids[i])] for i in order]
+    return Gallery(
+        ids_G=ids[order],
+        embeddings_GD=embeddings[order],
+        camids_G=np.array([_known(r.camid, UNKNOWN_CAMERA) for r in rows], np.int64),
+        pids_G=np.array([_known(r.pid, UNKNOWN_PERSON) for r in rows], np.int64),
+        hashes_G=np.array([r.content_hash for r in rows], object),
+        identities_G=np.array([r.identities for r in rows], object),
+    )
+
+
+def _known(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
+
+
+def answer_many(
+    connection: Connection, scope: Scope, question: Question, queries: Sequence[QueryPerson]
+) -> Iterator[Answer]:
+    """The answers in the order of the queries, equal to `answer_one`'s."""
+    gallery = load_gallery(connection, scope, question)
+    limit = question.effective_limit
+    for query, allowed_G, rows, distances in _ranked(gallery, question, queries, limit):
+        facts = _facts(connection, gallery.ids_G[rows].tolist(), scope)
+        matches = [
+            match_from(facts[image_id], rank, distance)
+            for rank, (image_id, distance) in enumerate(
+                zip(gallery.ids_G[rows[:limit]].tolist(), distances[:limit].tolist(), strict=True), 1
+            )
+        ]
+        candidates = len(gallery) if allowed_G is None else int(allowed_G.sum())
+        cut = limit is not None and len(rows) > limit
+        yield make_answer(scope, question, query, candidates, matches, cut=cut)
+
+
+def _ranked(
+    gallery: Gallery, question: Question, queries: Sequence[QueryPerson], limit: int | None
+) -> Iterator[tuple[Any, ...]]:
+    squares_G = np.einsum("gd,gd->g", gallery.embeddings_GD, gallery.embeddings_GD)
+    largest = float(squares_G.max(initial=0))
+    for start in range(0, len(queries), _BLOCK):
+        block = queries[start : start + _BLOCK]
+        embeddings_QD = stacked(block)
+        own_Q = np.einsum("qd,qd->q", embeddings_QD, embeddings_QD)
+        products_QG = embeddings_QD @ gallery.embeddings_GD.T
+        for query, own, product_G in zip(block, own_Q, products_QG, strict=True):
+            allowed_G = _allowed(gallery, question, query)
+            rows, distances = nearest(
+                query.embedding_D,
+                own + squares_G - 2 * product_G,
+                gallery.embeddings_GD,
+                allowed_G,
+                question.max_distance,
+                None if limit is None else limit + 1,
+                float(own) + largest,
+            )
+            yield query, allowed_G, rows, distances
+
+
+def _allowed(
+    gallery: Gallery, question: Question, query: QueryPerson
+) -> npt.NDArray[np.bool_] | None:
+    """Which gallery images this query may match; None means all."""
+    allowed: npt.NDArray[np.bool_] | None = None
+    if question.not_same_camera and query.camid is not None:
+        allowed = gallery.camids_G != query.camid
+    if question.no_duplicates and query.content_hashes:
+        differs = ~same_content(gallery, query)
+        allowed = differs if allowed is None else allowed & differs
+    return allowed
+
+
+def same_content(gallery: Gallery, query: QueryPerson) -> npt.NDArray[np.bool_]:
+    """Which gallery images are byte-identical to an image of the query."""
+    same = np.zeros(len(gallery), bool)
+    for content_hash in query.content_hashes:
+        same |= gallery.hashes_G == content_hash
+    return same
+
+
+def _facts(connection: Connection, ids: list[int], scope: Scope) -> dict[int, Row[Any]]:
+    stmt = (
+        select(*MATCH_COLUMNS)
+        .select_from(Image)
+        .join(Collection)
+        .join(Feature, (Feature.image_id == Image.id) & (Feature.model_id == scope.model.id))
+        .where(Image.id.in_(ids))
+    )
+    return {row.id: row for row in connection.execute(stmt)}

@@ -1,0 +1,136 @@
+"""A tree as a condition over `Feature`, `Image` and `Collection`. Every value is a bound parameter.
+
+The condition is never null. A comparison with a column that may be null stands behind
+`IS NOT NULL AND`, which says the same as `coalesce(..., false)` and leaves the planner its indexes
+and its estimates: the choice between exact and approximate search rests on estimated rows.
+"""
+
+from collections.abc import Callable, Sequence
+from operator import eq, ge, gt, le, lt
+from typing import Any, assert_never
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Text,
+    and_,
+    any_,
+    cast,
+    func,
+    literal,
+    not_,
+    or_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, REAL
+from sqlalchemy.types import TypeEngine
+
+from db.attributes import FIELD_BY_NAME, LABEL_OF
+from db.schema import Collection, Feature, Image
+from search.filters.leaves import (
+    LabelIs,
+    NumberCompare,
+    NumberIn,
+    PathStarts,
+    ScoreCompare,
+    TextIn,
+    TimeCompare,
+)
+from search.filters.tree import And, Filter, Leaf, Not, Or, leaves
+from search.filters.values import as_real
+
+Condition = ColumnElement[bool]
+
+COMPARE: dict[str, Callable[[Any, Any], Condition]] = {
+    "=": eq,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
+}
+
+LABELS = type_coerce(Feature.labels, ARRAY(SmallInteger))  # the dialect's type knows @> and &&
+SCORES = type_coerce(Feature.scores, ARRAY(REAL))
+NULLABLE: dict[str, tuple[ColumnElement[Any], TypeEngine[Any]]] = {
+    "camera": (type_coerce(Feature.camid, SmallInteger), SmallInteger()),
+    "pid": (type_coerce(Image.pid, Integer), Integer()),
+    "quality": (type_coerce(Feature.quality, REAL), REAL()),
+}
+
+
+def where(filter: Filter) -> Condition:
+    """True or false for each row of `Feature`, with the joins that `needs_...` tell."""
+    match filter:
+        case And(parts):
+            return and_(*(where(part) for part in parts))
+        case Or(parts):
+            return or_(*(where(part) for part in parts))
+        case Not(part):
+            return not_(where(part))
+        case _:
+            return _leaf(filter)
+
+
+def needs_image(filter: Filter) -> bool:
+    """Whether the statement must join `Image`: for pid, path and ingested."""
+    return any(
+        isinstance(leaf, PathStarts | TimeCompare) or getattr(leaf, "field", "") in ("pid", "path")
+        for leaf in leaves(filter)
+    )
+
+
+def needs_collection(filter: Filter) -> bool:
+    """Whether the statement must join `Collection`: for collection."""
+    return any(getattr(leaf, "field", "") == "collection" for leaf in leaves(filter))
+
+
+def _leaf(leaf: Leaf) -> Condition:
+    match leaf:
+        case LabelIs(field, values):
+            return _labels(field, values)
+        case ScoreCompare(name, op, number):
+            return COMPARE[op](SCORES[LABEL_OF[name]], _real(number))
+        case NumberCompare(field, op, number):
+            column, type_ = NULLABLE[field]
+            bound = _real(number) if field == "quality" else literal(number, type_)
+            return and_(column.is_not(None), COMPARE[op](column, bound))
+        case NumberIn(field, numbers):
+            column, type_ = NULLABLE[field]
+            return and_(column.is_not(None), _one_of(column, numbers, type_))
+        case TextIn(field, texts):
+            text_column = Collection.name if field == "collection" else Image.path
+            return _one_of(text_column, texts, Text())
+        case PathStarts(prefix):
+            found: Condition = func.starts_with(Image.path, literal(prefix, Text))
+            return found
+        case TimeCompare(op, moment):
+            return COMPARE[op](Image.ingested_at, moment)
+        case _:
+            assert_never(leaf)
+
+
+def _labels(field: str, values: Sequence[str]) -> Condition:
+    """In the shapes that the GIN index on labels can answer, except for `unknown`."""
+    label_of = {word: LABEL_OF[name] for word, name in FIELD_BY_NAME[field].values.items()}
+    chosen = [label_of[value] for value in values if value != "unknown"]
+    conditions: list[Condition] = []
+    if len(chosen) == 1:
+        conditions.append(LABELS.contains(chosen))
+    elif chosen:
+        conditions.append(LABELS.overlap(chosen))
+    if "unknown" in values:
+        conditions.append(not_(LABELS.overlap(list(label_of.values()))))
+    return or_(*conditions)
+
+
+def _one_of(column: Any, values: Sequence[object], type_: TypeEngine[Any]) -> Condition:
+    """One parameter, whatever the number of values: a statement holds 65,535 at most."""
+    single = len(values) == 1
+    bound = literal(values[0], type_) if single else any_(literal(list(values), ARRAY(type_)))
+    return COMPARE["="](column, bound)
+
+
+def _real(number: float) -> ColumnElement[float]:
+    """As float4: against the float8 0.8, a stored 0.8 would be another number."""
+    return cast(literal(as_real(number), REAL), REAL)

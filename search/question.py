@@ -1,0 +1,94 @@
+"""What is asked: where to look, which filter and limits, and the query it is asked for."""
+
+# D=512 embedding numbers
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from db.collections import CollectionRow
+from db.models import ModelRow
+from errors import UsageError
+from search.filters.tree import Filter
+
+DEFAULT_LIMIT = 50
+
+
+class BadQuestion(UsageError):
+    """A limit or a combination of options makes no sense."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Filter and limits. Without `max_distance` there is no distance limit; without `limit`,
+    everything within `max_distance`."""
+
+    filter: Filter | None = None
+    max_distance: float | None = None
+    limit: int | None = None
+    not_same_camera: bool = False
+    no_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise BadQuestion(f"--limit is {self.limit}; expected 1 or more")
+        if self.max_distance is not None and not 0 <= self.max_distance < np.inf:
+            raise BadQuestion(f"--max-distance is {self.max_distance}; expected 0 or more")
+
+    @property
+    def effective_limit(self) -> int | None:
+        """The limit that holds: `DEFAULT_LIMIT` where neither limit is given."""
+        if self.limit is None and self.max_distance is None:
+            return DEFAULT_LIMIT
+        return self.limit
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The features that are searched: one model's, in some collections."""
+
+    model: ModelRow
+    galleries: tuple[CollectionRow, ...]
+
+    @property
+    def gallery_ids(self) -> list[int]:
+        return [gallery.id for gallery in self.galleries]
+
+    @property
+    def identities(self) -> set[str]:
+        return {gallery.identities for gallery in self.galleries}
+
+
+@dataclass(frozen=True)
+class QueryPerson:
+    """A query: its name, embedding (512,), the hashes of its images, and who it is if known."""
+
+    name: str
+    embedding_D: npt.NDArray[np.float32]
+    content_hashes: tuple[bytes, ...] = ()
+    pid: int | None = None
+    camid: int | None = None
+    identities: str | None = None
+
+
+def resolve_max_distance(given: str | float | None, model: ModelRow) -> float | None:
+    """`auto` is the model's calibrated limit. Raises BadQuestion for no number, or no calibration."""
+    if given is None or isinstance(given, float):
+        return given
+    if given == "auto":
+        if model.max_distance is None:
+            raise BadQuestion(
+                f"model {model.name!r} has no calibrated distance; give --max-distance a number"
+            )
+        return model.max_distance
+    try:
+        return float(given)
+    except ValueError:
+        raise BadQuestion(f"--max-distance is {given!r}; expected auto or a number") from None
+
+
+def stacked(queries: Sequence[QueryPerson]) -> npt.NDArray[np.float32]:
+    """The queries' embeddings, (Q, 512)."""
+    return np.stack([query.embedding_D for query in queries])

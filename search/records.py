@@ -1,0 +1,58 @@
+"""What a search gives: answers and matches, frozen and checked at birth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Match:
+    """A gallery image at a rank, from 1. `distance` is the L2 distance to the query, lower is
+    closer, and None for a search by filter alone. `camid` and `pid` are None where unknown.
+    `attributes` holds the 12 readable fields: `{"gender": "female", "upper_color": "red", ...}`."""
+
+    rank: int
+    image_id: int
+    collection: str
+    path: str
+    distance: float | None
+    pid: int | None
+    camid: int | None
+    attributes: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ValueError(f"expected a rank from 1, got {self.rank}")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The ordered gallery list of one query.
+
+    `candidates` counts the gallery images that passed the filter, whatever their distance.
+    `complete` is True when every image within the limits is in `matches`; otherwise
+    `incomplete_reason` says what was left out.
+    """
+
+    query: str
+    model: str
+    max_distance: float | None
+    filter: str | None
+    complete: bool
+    candidates: int
+    matches: tuple[Match, ...]
+    incomplete_reason: str | None = None
+    query_pid: int | None = None
+    query_camid: int | None = None
+    same_identities: bool = True
+    seconds: float | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        ranks = [match.rank for match in self.matches]
+        if ranks != list(range(1, len(ranks) + 1)):
+            raise ValueError("expected ranks 1, 2, 3 ... in order")
+
+    def is_same_person(self, match: Match) -> bool | None:
+        """True or False where both identities are known and comparable, else None."""
+        if not self.same_identities or self.query_pid is None or match.pid is None:
+            return None
+        return self.query_pid > 0 and self.query_pid == match.pid

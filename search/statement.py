@@ -1,0 +1,93 @@
+"""The one statement builder: which gallery rows a question may match, and how they are read."""
+
+from typing import Any
+
+import psycopg
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
+from sqlalchemy.dialects import postgresql
+
+from db.schema import Collection, Feature, Image
+from search.distance import MARGIN
+from search.filters.sql import where
+from search.question import QueryPerson, Question, Scope
+
+_JOINED = (
+    Feature.__table__.join(Image, Image.id == Feature.image_id).join(
+        Collection, Collection.id == Image.collection_id
+    )
+)
+
+
+def passing(scope: Scope, question: Question, *columns: Any) -> Select[Any]:
+    """Rows of the scope that pass the filter, whatever the query."""
+    stmt = (
+        select(*columns)
+        .select_from(_JOINED)
+        .where(
+            Feature.model_id == scope.model.id,
+            Feature.collection_id.in_(scope.gallery_ids),
+        )
+    )
+    return stmt if question.filter is None else stmt.where(where(question.filter))
+
+
+def for_query(stmt: Select[Any], question: Question, query: QueryPerson) -> Select[Any]:
+    """Leaves out what the question leaves out for this query: its camera, its own copies."""
+    if question.not_same_camera and query.camid is not None:
+        stmt = stmt.where(Feature.camid.is_distinct_from(query.camid))
+    if question.no_duplicates and query.content_hashes:
+        stmt = stmt.where(Image.content_hash.not_in(query.content_hashes))
+    return stmt
+
+
+def distance_to(query: QueryPerson) -> ColumnElement[float]:
+    """`embedding <-> query`, in float32 as Postgres computes it."""
+    value = bindparam("query", query.embedding_D.tolist(), type_=VECTOR(len(query.embedding_D)))
+    return Feature.embedding.l2_distance(value)
+
+
+def within(stmt: Select[Any], query: QueryPerson, max_distance: float | None) -> Select[Any]:
+    """Rows that may lie within the limit; the exact distance decides later."""
+    if max_distance is None:
+        return stmt
+    return stmt.where(distance_to(query) <= max_distance + MARGIN)
+
+
+MATCH_COLUMNS = (
+    Image.id,
+    Collection.name.label("collection"),
+    Image.path,
+    Image.pid,
+    Feature.camid,
+    Feature.labels,
+    Collection.identities,
+)
+
+
+def as_psycopg(connection: Connection, stmt: Select[Any]) -> str:
+    """The statement as text with its values put in by psycopg: COPY takes no parameters."""
+    compiled = stmt.compile(
+        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+    )
+    values = {
+        name: process(value) if (process := compiled._bind_processors.get(name)) else value
+        for name, value in compiled.params.items()
+    }
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return psycopg.ClientCursor(driver).mogrify(str(compiled), values)
+
+
+def copy_out(connection: Connection, stmt: Select[Any]) -> bytes:
+    """Every row of a statement as one binary COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    text = f"COPY ({as_psycopg(connection, stmt)}) TO STDOUT (FORMAT binary)"
+    with driver.cursor() as cursor, cursor.copy(text.encode()) as copy:
+        return b"".join(copy)
+
+
+def explained(stmt: Select[Any]) -> str:
+    """The statement as a person reads it, values shown as names."""
+    return str(stmt.compile(dialect=postgresql.dialect()))

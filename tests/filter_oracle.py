@@ -1,0 +1,72 @@
+"""What a filter means, on plain Python rows: the definition that the SQL is tested against."""
+
+import operator
+from ctypes import c_float
+from dataclasses import dataclass
+from datetime import datetime
+
+from db.attributes import FIELD_BY_NAME, LABEL_OF, describe
+from search.filters.leaves import (
+    LabelIs,
+    NumberCompare,
+    NumberIn,
+    PathStarts,
+    ScoreCompare,
+    TextIn,
+    TimeCompare,
+)
+from search.filters.tree import And, Filter, Not, Or
+
+OPS = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image with its feature. `scores` and `quality` are float4 numbers, as stored."""
+
+    labels: tuple[int, ...]
+    scores: tuple[float, ...]
+    quality: float | None
+    camera: int | None
+    pid: int | None
+    collection: str
+    path: str
+    ingested: datetime
+
+
+def real(number: float) -> float:
+    return c_float(number).value
+
+
+def holds(filter: Filter, row: Row) -> bool:
+    """Two-valued: a comparison with None is False, and `Not` of it is True."""
+    match filter:
+        case And(parts):
+            return all(holds(part, row) for part in parts)
+        case Or(parts):
+            return any(holds(part, row) for part in parts)
+        case Not(part):
+            return not holds(part, row)
+        case LabelIs(field, values):
+            assert set(values) <= set(FIELD_BY_NAME[field].words)
+            return describe(row.labels)[field] in values
+        case ScoreCompare(name, op, number):
+            return bool(OPS[op](row.scores[LABEL_OF[name] - 1], real(number)))
+        case NumberCompare(field, op, number):
+            known = getattr(row, field)
+            limit = real(number) if field == "quality" else number
+            return known is not None and bool(OPS[op](known, limit))
+        case NumberIn(field, numbers):
+            return getattr(row, field) in numbers
+        case TextIn(field, texts):
+            return getattr(row, field) in texts
+        case PathStarts(prefix):
+            return row.path.startswith(prefix)
+        case TimeCompare(op, moment):
+            return bool(OPS[op](row.ingested, moment))
