@@ -3,21 +3,21 @@ FROM python:3.11-slim AS build
 
 # the build of torch: cpu, or a CUDA build such as cu132
 ARG TORCH_BACKEND=cpu
-ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_CACHE_DIR=/cache/uv PIP_CACHE_DIR=/cache/pip
 
 WORKDIR /src
 COPY pyproject.toml constraints.txt ./
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/cache \
     python -m pip install --constraint constraints.txt uv
 # what the program needs changes seldom: a layer of its own, without the program
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache \
     python -m venv --without-pip /opt/reid \
     && uv pip install --python /opt/reid/bin/python --torch-backend "$TORCH_BACKEND" \
         --constraint constraints.txt --requirements pyproject.toml --extra page
 
 # .dockerignore lets in the program's own folders and nothing else
 COPY . .
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/cache \
     uv pip install --python /opt/reid/bin/python --build-constraint constraints.txt --no-deps .
 
 

@@ -53,7 +53,7 @@ endif
 $(STAMP): pyproject.toml constraints.txt
 	@python="$(PYTHON)"; \
 	if ! "$${python:-false}" -c '$(NEW_ENOUGH)' 2>/dev/null; then \
-		echo "make install: no Python 3.11 or newer was found ($$(python3 --version 2>&1));" \
+		echo "make install: no Python 3.11 or newer was found ($$("$${python:-python3}" --version 2>&1));" \
 			"install one, or name it: make install PYTHON=python3.12" >&2; \
 		exit 1; \
 	fi; \
@@ -63,22 +63,21 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "making .venv with $$("$$python" --version)"; \
 		"$$python" -m venv --without-pip .venv || exit 1; \
 	fi; \
+	with_pip() { \
+		if .venv/bin/python -m ensurepip >/dev/null 2>&1; then \
+			.venv/bin/python -m pip install "$$@"; \
+		else \
+			"$$python" -m pip --python .venv/bin/python install "$$@"; \
+		fi; \
+	}; \
 	uv=uv; \
 	$$uv --version >/dev/null 2>&1 || uv=.venv/bin/uv; \
 	if ! $$uv --version >/dev/null 2>&1; then \
 		echo "fetching uv"; \
-		if .venv/bin/python -m ensurepip >/dev/null 2>&1; then \
-			.venv/bin/python -m pip install --quiet --constraint constraints.txt uv; \
-		else \
-			"$$python" -m pip --python .venv/bin/python install --quiet --constraint constraints.txt uv; \
-		fi || { \
-			echo "make install: uv could not be fetched; install it, or Python's pip and venv" >&2; \
-			exit 1; \
-		}; \
+		with_pip --quiet --constraint constraints.txt uv; \
 	fi; \
 	if ! $$uv pip install --python .venv/bin/python --build-constraint constraints.txt $(INSTALL); then \
 		echo "uv did not succeed, trying pip" >&2; \
-		.venv/bin/python -m ensurepip >/dev/null 2>&1; \
-		.venv/bin/python -m pip install $(INSTALL) || exit 1; \
+		with_pip $(INSTALL) || exit 1; \
 	fi; \
 	printf '%s\n' "$(CURDIR)" > $(STAMP)

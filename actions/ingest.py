@@ -90,9 +90,7 @@ def ingest(
     model = chosen(engine, options.model)
     started = time.monotonic()
     with engine.begin() as connection:
-        collection = collections.collection_called(
-            connection, collection_name, options.identities
-        )
+        collection = collections.collection_called(connection, collection_name, options.identities)
         registered = register_folder(
             connection,
             collection,
@@ -127,9 +125,7 @@ def ingest(
     return summary
 
 
-def _failures(
-    items: list[dict[str, Any]], registered: Registered
-) -> tuple[tuple[str, str], ...]:
+def _failures(items: list[dict[str, Any]], registered: Registered) -> tuple[tuple[str, str], ...]:
     recorded = [(str(item["path"]), str(item["reason"])) for item in items]
     return tuple(sorted([*recorded, *registered.refused.items()]))
 

@@ -3,8 +3,8 @@
 Source: the 27 columns of the Market-1501 attribute annotations (Lin et al., 2019) as they stand in
 `annotations_train.csv`. `age` has four values, the other 26 have two: 26 x 2 + 4 = 56.
 
-A *score* is a probability in [0, 1]. A *label* is the 1-based position, 1 to 56, of a value that was
-decided for its column: `labels` holds 27 of them, one a column, in ascending order, and label `i`
+A *score* is a probability in [0, 1]. A *label* is the 1-based position, 1 to 56, of a value that
+was decided for its column: `labels` holds 27 of them, one a column, in ascending order, and label `i`
 belongs to `scores[i]` in SQL, where arrays count from 1. Standard library only.
 """
 
@@ -81,8 +81,8 @@ def decide(scores: Sequence[float], cutoffs: Mapping[str, float] | None = None) 
     """The 27 labels, ascending, that 56 scores in [0, 1] decide.
 
     Age takes its highest score. A binary column takes value 2 where that score is at least its
-    cut-off, else value 1; without a cut-off, where it is at least the score of value 1. Of the upper
-    and of the lower colours at most one is 2: the highest among those that pass.
+    cut-off, else value 1; without a cut-off, where it is at least the score of value 1. Of the
+    upper and of the lower colours at most one is 2: the highest among those that pass.
     """
     cutoffs = cutoffs or {}
     chosen: dict[str, int] = {}

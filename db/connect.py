@@ -150,7 +150,8 @@ def unreachable_sentence(url: URL, cause: object) -> str:
             "check REID_DATABASE_URL"
         )
     if "does not exist" in said:
-        return f"the server at {where} says: {said.split('FATAL: ')[-1]}; create it, or check REID_DATABASE_URL"
+        said = said.split("FATAL: ")[-1]
+        return f"the server at {where} says: {said}; create it, or check REID_DATABASE_URL"
     return (
         f"no database server answers at {where}; start it, or unset REID_DATABASE_URL "
         f"for the embedded one ({said[:200]})"

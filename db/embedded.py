@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 from filelock import FileLock, Timeout
+from psycopg import sql
 
 from db.embedded_process import EmbeddedServerFailed, hand_over, run, start
 

@@ -19,6 +19,7 @@ from errors import ReidError
 
 _CLONE_NEWUSER = 0x10000000
 _UNPRIVILEGED = "nobody"
+_started: "list[subprocess.Popen[Any]]" = []
 
 
 class EmbeddedServerFailed(ReidError):
@@ -108,7 +109,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
     """Starts `postgres` detached from this process and its terminal, writing to `log`."""
     with log.open("ab") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(program("postgres")), *arguments],
             preexec_fn=_demotion(),
             env=_environment(),
@@ -118,3 +119,5 @@ def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
             stderr=output,
             start_new_session=True,
         )
+    _started.append(process)  # it outlives this process; forgetting it would be called a leak
+    return process

@@ -103,8 +103,8 @@ def _check_size(width: int, height: int, *, any_shape: bool) -> None:
     aspect = height / width
     if not MIN_ASPECT <= aspect <= MAX_ASPECT:
         raise UnreadableImage(
-            f"{width}x{height} pixels is no upright person crop (height/width {aspect:.2f}, expected "
-            f"{MIN_ASPECT} to {MAX_ASPECT:.0f}); --allow-any-shape lets it through"
+            f"{width}x{height} pixels is no upright person crop (height/width {aspect:.2f}, "
+            f"expected {MIN_ASPECT} to {MAX_ASPECT:.0f}); --allow-any-shape lets it through"
         )
 
 

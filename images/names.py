@@ -1,4 +1,4 @@
-"""What a file name says: `PPPP_cC_NNNNNNNNN.jpg` names a person and a camera, others name nobody."""
+"""What a file name says: `PPPP_cC_NNNNNNNNN.jpg` names a person and a camera, others nobody."""
 
 import re
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A folder becomes registered work: walk, compare with the manifest, register what is not settled."""
+"""A folder becomes registered work: walk, compare with the manifest, register what is open."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -48,9 +48,7 @@ def register_folder(
         for file in files
         if overwrite or file.key not in known or not known[file.key].is_settled(file)
     ]
-    result = Registered(
-        known=len(files) - len(fresh), refused=found.refused, ignored=found.ignored
-    )
+    result = Registered(known=len(files) - len(fresh), refused=found.refused, ignored=found.ignored)
     for chunk in _chunks(fresh):
         result.pending += manifest.register(
             connection, collection.id, model_id, source, chunk, allow_any_shape=allow_any_shape

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from sqlalchemy import Connection, Engine
 
@@ -22,6 +23,7 @@ from ingest.reader import Failure, FileBytes, read, to_pixels
 from models.transforms import Pixels
 
 _REMEMBERED = 10_000
+FloatRows = npt.NDArray[np.float32]
 
 
 class Network(Protocol):
@@ -29,7 +31,7 @@ class Network(Protocol):
 
     def pixels_of(self, image: Image.Image) -> Pixels: ...
 
-    def __call__(self, pixels_NHWC: Pixels) -> "tuple[np.ndarray, np.ndarray]": ...  # type: ignore[type-arg]
+    def __call__(self, pixels_NHWC: Pixels) -> tuple[FloatRows, FloatRows]: ...
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Alembic's entry: `db.upgrade` hands over a connection; run by hand, it opens the configured one."""
+"""Alembic's entry: `db.upgrade` hands over a connection; by hand, the configured one is opened."""
 
 from alembic import context
 from sqlalchemy import Connection

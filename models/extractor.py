@@ -44,7 +44,7 @@ class Extractor:
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = choose_device(device)
         net, self.header = load(path)
-        self.net = net.to(self.device, memory_format=torch.channels_last)
+        self.net = net.to(memory_format=torch.channels_last).to(self.device)
 
     header: Header
 

@@ -49,7 +49,7 @@ def build_trunk(name: str, *, weights: str | None = None) -> tuple[nn.Module, in
         classifier[6] = nn.Identity()
     else:
         last = net.get_submodule("fc")
-        net.fc = nn.Identity()  # type: ignore[assignment]
+        net.fc = nn.Identity()
     assert isinstance(last, nn.Linear)
     if name == "googlenet" and weights:
         net.aux_logits, net.aux1, net.aux2 = False, None, None  # type: ignore[assignment]

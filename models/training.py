@@ -62,7 +62,7 @@ class JointTraining:
         classes = {pid: position for position, pid in enumerate(self.trained.pids)}
         self.classes_N = torch.tensor([classes[int(p)] for p in self.trained.pids_N])
         self.values_NC = torch.from_numpy(self.trained.values_NC)
-        self.net = JointNet().to(self.device, memory_format=torch.channels_last)
+        self.net = JointNet().to(memory_format=torch.channels_last).to(self.device)
         if self.start_weights:
             self.start_weights(self.net)
         self.classifier = nn.Linear(EMBEDDING_DIM, len(classes), bias=False).to(self.device)

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Row, func, literal, select
 
 from db.arrays import embeddings_from_copy
 from db.schema import Collection, Feature, Image
 from search.distance import nearest
+from search.one import make_answer, match_from
 from search.question import QueryPerson, Question, Scope, stacked
 from search.records import Answer
-from search.one import make_answer, match_from
 from search.statement import MATCH_COLUMNS, copy_out, passing
 
 _BLOCK = 256
@@ -69,28 +69,22 @@ def _known(value: int | None, otherwise: int) -> int:
     return otherwise if value is None else value
 
 
-def answer_many(
-    connection: Connection, scope: Scope, question: Question, queries: Sequence[QueryPerson]
-) -> Iterator[Answer]:
-    """The answers in the order of the queries, equal to `answer_one`'s."""
-    gallery = load_gallery(connection, scope, question)
+@dataclass(frozen=True)
+class Ranked:
+    """One query's list, closest first. `cut` says that a limit left matches out."""
+
+    query: QueryPerson
+    candidates: int
+    image_ids: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float64]
+    cut: bool
+
+
+def rank_many(
+    gallery: Gallery, question: Question, queries: Sequence[QueryPerson]
+) -> Iterator[Ranked]:
+    """The ordered list of each query, in the order of the queries."""
     limit = question.effective_limit
-    for query, allowed_G, rows, distances in _ranked(gallery, question, queries, limit):
-        facts = _facts(connection, gallery.ids_G[rows].tolist(), scope)
-        matches = [
-            match_from(facts[image_id], rank, distance)
-            for rank, (image_id, distance) in enumerate(
-                zip(gallery.ids_G[rows[:limit]].tolist(), distances[:limit].tolist(), strict=True), 1
-            )
-        ]
-        candidates = len(gallery) if allowed_G is None else int(allowed_G.sum())
-        cut = limit is not None and len(rows) > limit
-        yield make_answer(scope, question, query, candidates, matches, cut=cut)
-
-
-def _ranked(
-    gallery: Gallery, question: Question, queries: Sequence[QueryPerson], limit: int | None
-) -> Iterator[tuple[Any, ...]]:
     squares_G = np.einsum("gd,gd->g", gallery.embeddings_GD, gallery.embeddings_GD)
     largest = float(squares_G.max(initial=0))
     for start in range(0, len(queries), _BLOCK):
@@ -109,7 +103,39 @@ def _ranked(
                 None if limit is None else limit + 1,
                 float(own) + largest,
             )
-            yield query, allowed_G, rows, distances
+            yield Ranked(
+                query,
+                len(gallery) if allowed_G is None else int(allowed_G.sum()),
+                gallery.ids_G[rows[:limit]],
+                distances[:limit],
+                limit is not None and len(rows) > limit,
+            )
+
+
+def answer_many(
+    connection: Connection, scope: Scope, question: Question, queries: Sequence[QueryPerson]
+) -> list[Answer]:
+    """The answers in the order of the queries, equal to `answer_one`'s."""
+    gallery = load_gallery(connection, scope, question)
+    lists = list(rank_many(gallery, question, queries))
+    wanted = {image_id for ranked in lists for image_id in ranked.image_ids.tolist()}
+    facts = match_facts(connection, scope, sorted(wanted))
+    return [
+        make_answer(
+            scope,
+            question,
+            ranked.query,
+            ranked.candidates,
+            [
+                match_from(facts[image_id], rank, distance)
+                for rank, (image_id, distance) in enumerate(
+                    zip(ranked.image_ids.tolist(), ranked.distances.tolist(), strict=True), 1
+                )
+            ],
+            cut=ranked.cut,
+        )
+        for ranked in lists
+    ]
 
 
 def _allowed(
@@ -133,12 +159,14 @@ def same_content(gallery: Gallery, query: QueryPerson) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _facts(connection: Connection, ids: list[int], scope: Scope) -> dict[int, Row[Any]]:
+def match_facts(connection: Connection, scope: Scope, ids: list[int]) -> dict[int, Row[Any]]:
+    """What a match shows of its image, by image id."""
     stmt = (
         select(*MATCH_COLUMNS)
         .select_from(Image)
         .join(Collection)
         .join(Feature, (Feature.image_id == Image.id) & (Feature.model_id == scope.model.id))
-        .where(Image.id.in_(ids))
+        .where(Image.id == func.any_(literal(ids, ARRAY(BigInteger))))
     )
-    return {row.id: row for row in connection.execute(stmt)}
+    facts: dict[int, Any] = {row.id: row for row in connection.execute(stmt)}
+    return facts

@@ -20,7 +20,8 @@ Ints = npt.NDArray[np.int64]
 def exact_l2(query_D: Floats32, rows_ND: Floats32) -> Floats64:
     """L2 distances (N,) of one query to each row, subtracted first, in float64."""
     difference_ND = rows_ND.astype(np.float64) - query_D.astype(np.float64)
-    return np.sqrt(np.einsum("nd,nd->n", difference_ND, difference_ND))
+    squares_N: Floats64 = np.einsum("nd,nd->n", difference_ND, difference_ND)
+    return np.sqrt(squares_N)
 
 
 def nearest(

@@ -74,7 +74,7 @@ class QueryPerson:
 
 
 def resolve_max_distance(given: str | float | None, model: ModelRow) -> float | None:
-    """`auto` is the model's calibrated limit. Raises BadQuestion for no number, or no calibration."""
+    """`auto` is the model's calibrated limit. Raises BadQuestion for what is neither."""
     if given is None or isinstance(given, float):
         return given
     if given == "auto":

@@ -4,18 +4,15 @@ from typing import Any
 
 import psycopg
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ColumnElement, Connection, Double, Select, bindparam, select
 
 from db.schema import Collection, Feature, Image
 from search.distance import MARGIN
 from search.filters.sql import where
 from search.question import QueryPerson, Question, Scope
 
-_JOINED = (
-    Feature.__table__.join(Image, Image.id == Feature.image_id).join(
-        Collection, Collection.id == Image.collection_id
-    )
+_JOINED = Feature.__table__.join(Image, Image.id == Feature.image_id).join(
+    Collection, Collection.id == Image.collection_id
 )
 
 
@@ -44,7 +41,8 @@ def for_query(stmt: Select[Any], question: Question, query: QueryPerson) -> Sele
 def distance_to(query: QueryPerson) -> ColumnElement[float]:
     """`embedding <-> query`, in float32 as Postgres computes it."""
     value = bindparam("query", query.embedding_D.tolist(), type_=VECTOR(len(query.embedding_D)))
-    return Feature.embedding.l2_distance(value)
+    distance: ColumnElement[float] = Feature.embedding.op("<->", return_type=Double())(value)
+    return distance
 
 
 def within(stmt: Select[Any], query: QueryPerson, max_distance: float | None) -> Select[Any]:
@@ -67,16 +65,10 @@ MATCH_COLUMNS = (
 
 def as_psycopg(connection: Connection, stmt: Select[Any]) -> str:
     """The statement as text with its values put in by psycopg: COPY takes no parameters."""
-    compiled = stmt.compile(
-        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
-    )
-    values = {
-        name: process(value) if (process := compiled._bind_processors.get(name)) else value
-        for name, value in compiled.params.items()
-    }
+    compiled = stmt.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    return psycopg.ClientCursor(driver).mogrify(str(compiled), values)
+    return psycopg.ClientCursor(driver).mogrify(str(compiled), compiled.params)
 
 
 def copy_out(connection: Connection, stmt: Select[Any]) -> bytes:
@@ -86,8 +78,3 @@ def copy_out(connection: Connection, stmt: Select[Any]) -> bytes:
     text = f"COPY ({as_psycopg(connection, stmt)}) TO STDOUT (FORMAT binary)"
     with driver.cursor() as cursor, cursor.copy(text.encode()) as copy:
         return b"".join(copy)
-
-
-def explained(stmt: Select[Any]) -> str:
-    """The statement as a person reads it, values shown as names."""
-    return str(stmt.compile(dialect=postgresql.dialect()))

@@ -1,9 +1,4 @@
-"""What each rule of `grammar.lark` means, and the words for what does not fit. Imports lark.
-
-Choices of the language: `!=` and `not in` are `not` of `=` and `in`. A day is the whole day in UTC:
-`ingested <= 2026-11-01` takes in its evening, `ingested = 2026-11-01` is from midnight to midnight.
-A path that ends with `/` is a folder: `path = "cam3/"` means `path starts with "cam3/"`.
-"""
+"""What each rule of `grammar.lark` means, and the words for what does not fit. Imports lark."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +8,7 @@ from typing import Any, cast
 from lark import Lark, Token
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
-from search.filters.compare import compare, contained, flag, starts
+from search.filters.compare import compare, contained, flag, ordered, starts
 from search.filters.complaints import unexpected, unreadable
 from search.filters.errors import BadFilter
 from search.filters.fields import kind_of
@@ -107,7 +102,9 @@ class _Rules:
 
     def between(self, parts: list[Token]) -> Filter:
         name, low, high = parts
-        return And((self.compare([name, _op(">="), low]), self.compare([name, _op("<="), high])))
+        first, last = (self.compare([name, _op(">="), low]), self.compare([name, _op("<="), high]))
+        with _at(high):
+            return ordered(first, last)
 
     def starts(self, parts: list[Token]) -> Filter:
         name, prefix = parts

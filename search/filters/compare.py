@@ -1,4 +1,9 @@
-"""One comparison as it is written, a field, an operator and values, into its node."""
+"""One comparison as it is written, a field, an operator and values, into its node.
+
+Choices of the language: `!=` and `not in` are `not` of `=` and `in`. A day is the whole day in UTC:
+`ingested <= 2026-11-01` takes in its evening, `ingested = 2026-11-01` is from midnight to midnight.
+A path that ends with `/` is a folder: `path = "cam3/"` means `path starts with "cam3/"`.
+"""
 
 import re
 from collections.abc import Sequence
@@ -55,6 +60,20 @@ def contained(name: str, values: Sequence[str]) -> Filter:
     if kind in ("text", "path"):
         return TextIn(name, tuple(values))
     raise BadFilter(f"{name} is compared with <, <=, >, >=, = or !=, not with 'in'")
+
+
+def ordered(low: Filter, high: Filter) -> Filter:
+    """`between`, both ends included; the other way round nothing could ever match."""
+    day_before = isinstance(high, TimeCompare) and high.op == "<" and _limit(low) == _limit(high)
+    if _limit(low) > _limit(high) or day_before:
+        raise BadFilter("'between' takes the lower value first")
+    return And((low, high))
+
+
+def _limit(node: Filter) -> float:
+    if isinstance(node, ScoreCompare | NumberCompare):
+        return node.number
+    return node.moment.timestamp() if isinstance(node, TimeCompare) else 0
 
 
 def compare(name: str, op: str, value: str) -> Filter:

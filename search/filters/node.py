@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
 from search.filters.errors import BadFilter
-from search.filters.fields import listed
+from search.filters.fields import listed, shown
 
 MAX_VALUES = 1_000
 
@@ -38,7 +38,7 @@ def _plain(value: Any) -> Any:
 
 def check_op(op: object, known: tuple[str, ...]) -> None:
     if op not in known:
-        raise BadFilter(f"expected one of {listed(known)}, got {op!r}")
+        raise BadFilter(f"expected one of {listed(known)}, got {shown(op)}")
 
 
 def distinct(values: Iterable[T]) -> tuple[T, ...]:

@@ -4,7 +4,7 @@
 
 `not` binds closer than `and`, `and` closer than `or`. Keywords, fields and attribute values are
 read in any case, collections and paths as they are written. `fields.py` says what may be compared
-with what, `tree.py` what becomes of the unknown, `build.py` what dates and paths mean.
+with what, `tree.py` what becomes of the unknown, `compare.py` what dates and paths mean.
 """
 
 from search.filters.errors import BadFilter

@@ -38,7 +38,7 @@ def finite(field: str, number: object) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise BadFilter(f"{field} is compared with a number, not {shown(number)}")
     try:
-        if math.isfinite(as_real(number)):
+        if math.isfinite(as_real(float(number))):
             return float(number) + 0.0  # -0.0 becomes 0.0: they are equal and should read equal
     except OverflowError:
         pass

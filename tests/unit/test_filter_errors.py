@@ -58,6 +58,8 @@ FIELDS = (
         ("path in (a, b/)", 13, "a path in a list is a whole path; 'b/' is a folder"),
         ("path = ''", 8, "path is compared with a text that is not empty"),
         ("path = a\0", 8, "path is compared with a text that the database cannot hold"),
+        ("hat between 0.9 and 0.2", 21, "'between' takes the lower value first"),
+        ("ingested between 2026-11-02 and 2026-11-01", 33, "'between' takes the lower value first"),
         ("hat starts with x", 1, "'starts with' is for path, not for hat"),
         (
             "ingested > 2026-02-30",
@@ -146,29 +148,36 @@ def test_a_bad_filter_is_wrong_usage() -> None:
     assert issubclass(BadFilter, UsageError)
 
 
-PIECES = (
-    *"hat gender = female != and or not in ( ) ( , >= < 0.5 camera 3 path starts with 'a'".split(),
-    *"\" ' \0 upred-2 between ingested 2026-11-01 2026-11-01T25:00 unknown \\ % é -- ;".split(),
-    *("\ud800", "1e999", "hat", "bag", "hat", "bag", "日本"),
+GOOD = (
+    "gender = female and upper_color in (red, white) and bag >= 0.8 and not hat and camera = 3",
+    "path starts with \"a\" or pid not in (1, 2) and (ingested > 2026-11-01 12:00 or 'up-2' < 1)",
+    "quality between 0.5 and 1e0 or collection != 'it''s' or not (hat or camera < -1)",
 )
+PIECES = ("(", ")", ",", "'", '"', " ", "\0", "\ud800", "日", "-", ".", "é", "\\", "%", "<", "=")
+
+
+def mutated(chance: random.Random) -> str:
+    """A good text with up to four pieces of it cut out, doubled or replaced."""
+    text = chance.choice(GOOD)
+    for _ in range(chance.randrange(5)):
+        start, length = chance.randrange(len(text) + 1), chance.randrange(6)
+        piece = chance.choice(["", text[start : start + length] * 2, chance.choice(PIECES)])
+        text = text[:start] + piece + text[start + length :]
+    return text
 
 
 def test_any_string_gives_a_tree_or_bad_filter() -> None:
     chance = random.Random(2026)
     outcomes = {"tree": 0, "bad": 0}
     for number in range(2_000):
-        if number % 4 == 0:
-            text = "".join(chr(chance.randrange(0x300)) for _ in range(chance.randrange(40)))
-        else:
-            words = [chance.choice(PIECES) for _ in range(chance.randrange(1, 12))]
-            text = chance.choice(["", " ", " "]).join(words)
+        noise = "".join(chr(chance.randrange(0x300)) for _ in range(chance.randrange(40)))
         try:
-            parse(text)
+            parse(noise if number % 4 == 0 else mutated(chance))
             outcomes["tree"] += 1
         except BadFilter as error:
             str(error).encode(errors="backslashreplace")
             outcomes["bad"] += 1
-    assert min(outcomes.values()) > 20
+    assert min(outcomes.values()) > 300, outcomes
 
 
 LEAF = {"kind": "label", "field": "hat", "values": ["yes"]}

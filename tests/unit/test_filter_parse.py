@@ -67,6 +67,10 @@ def at(*parts: int) -> datetime:
         ("ingested <= 2026-11-01", TimeCompare("<", at(2026, 11, 2))),
         ("ingested < 2026-11-01", TimeCompare("<", at(2026, 11, 1))),
         ("ingested = 2026-11-01", parse("ingested >= 2026-11-01 and ingested < 2026-11-02")),
+        (
+            "ingested between 2026-11-01 and 2026-11-01",
+            parse("ingested >= 2026-11-01 and ingested < 2026-11-02"),
+        ),
         ("ingested <= 2026-11-01T08:30", TimeCompare("<=", at(2026, 11, 1, 8, 30))),
         ("ingested < 2026-11-01 08:30:15", TimeCompare("<", at(2026, 11, 1, 8, 30, 15))),
         ("ingested < '2026-11-01T08:30+02:00'", TimeCompare("<", at(2026, 11, 1, 6, 30))),

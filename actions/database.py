@@ -1,0 +1,166 @@
+"""Looking after the database: set up, back up, restore, and a check of the installation."""
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sqlalchemy import text
+
+from db import models as registry
+from db.connect import (
+    HEAD,
+    Place,
+    check_server,
+    current_revision,
+    make_engine,
+    open_database,
+    reach,
+    resolve,
+)
+from db.embedded_process import EmbeddedServerFailed, program
+from db.upgrade import upgrade
+from errors import ReidError, UsageError
+
+
+class BackupFailed(ReidError):
+    """A backup or a restore did not go through."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `doctor`. `advice` is None where all is well."""
+
+    what: str
+    found: str
+    advice: str | None = None
+
+
+def libpq_url() -> str:
+    """The URL of the configured database, its embedded server started."""
+    place = resolve()
+    if server := place.embedded:
+        server.ensure_running()
+    return place.libpq_url()
+
+
+def set_up() -> tuple[str | None, str]:
+    """(revision before, revision now)."""
+    engine = make_engine(resolve())
+    with reach(engine) as connection:
+        before = current_revision(connection)
+    upgrade(engine)
+    return before, HEAD
+
+
+def stop_server() -> bool:
+    """Stops the embedded server; False where none ran. Raises UsageError for another server."""
+    server = resolve().embedded
+    if server is None:
+        raise UsageError("REID_DATABASE_URL names a server; stop it where it was started")
+    return server.home.exists() and server.stop()
+
+
+def client_program(name: str) -> str:
+    """psql, pg_dump ...: the embedded package's, else the system's."""
+    try:
+        return str(program(name))
+    except EmbeddedServerFailed:
+        found = shutil.which(name)
+        if found is None:
+            raise
+        return found
+
+
+def backup(file: Path) -> None:
+    """Writes the whole database to one file, through a partial one."""
+    open_database().dispose()
+    partial = file.with_name(file.name + ".partial")
+    try:
+        _client("pg_dump", "--format=custom", f"--file={partial}", libpq_url())
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def restore(file: Path) -> None:
+    """Fills an empty database from a backup. Raises UsageError where it is not empty."""
+    if not file.is_file():
+        raise UsageError(f"no backup file {file}")
+    engine = make_engine(resolve())
+    with reach(engine) as connection:
+        check_server(connection)
+        if current_revision(connection) is not None:
+            images = connection.scalar(text("SELECT count(*) FROM image"))
+            if images:
+                raise UsageError(
+                    f"the database holds {images} images already; restore into an empty one "
+                    "(another REID_HOME or REID_DATABASE_URL)"
+                )
+    _client(
+        "pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error",
+        "--single-transaction", f"--dbname={libpq_url()}", str(file),
+    )  # fmt: skip
+
+
+def _client(name: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [client_program(name), *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:300]
+        raise BackupFailed(f"{name} failed: {said}")
+
+
+def doctor() -> Iterator[Check]:
+    """Checks this installation from the bottom up; each line says what to do where it is wrong."""
+    yield Check("python", platform.python_version())
+    for package in ("torch", "torchvision"):
+        try:
+            yield Check(package, version(package))
+        except PackageNotFoundError:
+            yield Check(package, "missing", "run `make install`")
+    yield _device()
+    place = resolve()
+    yield Check("home", str(place.home), _home_advice(place))
+    yield from _database(place)
+
+
+def _device() -> Check:
+    if os.path.exists("/proc/driver/nvidia/version"):  # noqa: PTH110
+        return Check("device", "an NVIDIA driver is there; `--device cuda` uses it")
+    return Check("device", "cpu")
+
+
+def _home_advice(place: Place) -> str | None:
+    existing = next(p for p in (place.home, *place.home.parents) if p.exists())
+    if os.access(existing, os.W_OK):
+        return None
+    return f"{existing} may not be written; set REID_HOME to a folder of your own"
+
+
+def _database(place: Place) -> Iterator[Check]:
+    kind = "embedded" if place.embedded else "server"
+    try:
+        engine = open_database(place)
+        with reach(engine) as connection:
+            check_server(connection)
+            postgres = connection.scalar(text("SHOW server_version"))
+            pgvector = connection.scalar(
+                text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+            )
+            images = connection.scalar(text("SELECT count(*) FROM image"))
+            model = registry.active_model(connection)
+    except ReidError as error:
+        yield Check(f"database ({kind})", "not usable", str(error))
+        return
+    yield Check(f"database ({kind})", f"Postgres {postgres}, schema {HEAD}, {images} images")
+    yield Check("pgvector", str(pgvector))
+    if model is None:
+        yield Check("model", "none yet; the shipped one is registered at the first ingest")
+    else:
+        yield Check("model", f"{model.name} ({model.architecture}), active")

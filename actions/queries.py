@@ -1,0 +1,129 @@
+"""Stored queries: adding images to a set, running it, pictures of a run."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from actions.models import chosen
+from actions.search import Asked, EmbeddedImage, deciding_fields, embed_files, thumbnails_of
+from db.audit import record
+from errors import UsageError
+from images.walk import file_path, walk
+from search.names import unambiguous
+from search.pictures.records import Picture
+from search.read_run import stored_answers
+from search.runs import RunSummary, run_set
+from search.stored import NewImage, NewQuery, add_queries
+
+
+class NoQueries(UsageError):
+    """Nothing was given that can be a query."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What `query add` did. `failed` maps names to reasons."""
+
+    queries: int
+    known: int
+    failed: dict[str, str]
+    refused: dict[str, str]
+
+
+def named_files(sources: Sequence[Path]) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
+    """((name, path) of each image below folders and of each file given, refused paths).
+
+    Names are base names, longer where two would be equal. Raises NoSuchFolder, NothingToIngest.
+    """
+    paths: dict[tuple[str, bytes | None], bytes] = {}
+    refused: dict[str, str] = {}
+    for source in sources:
+        if not source.is_dir():
+            raw = os.fsencode(source)
+            paths[os.fsdecode(raw).encode(errors="backslashreplace").decode(), None] = raw
+            continue
+        found = walk(source)
+        refused.update(found.refused)
+        prefix = "" if len(sources) == 1 else f"{source.name}/"
+        for file in found.files:
+            raw_name = None if file.path_raw is None else prefix.encode() + file.path_raw
+            where = file_path(str(source), file.path, file.path_raw)
+            paths[prefix + file.path, raw_name] = where
+    names = unambiguous(paths)
+    return [(names[key], path) for key, path in paths.items()], refused
+
+
+def add(
+    engine: Engine,
+    set_name: str,
+    asked: Asked,
+    sources: Sequence[Path],
+    *,
+    device: str | None = None,
+    on_progress: Callable[[int], object] | None = None,
+) -> Added:
+    """Adds images as queries, one each, to a set; what cannot be read is left out and reported."""
+    model = chosen(engine, asked.model)
+    question = asked.question(model)
+    with engine.connect() as connection:
+        scope = asked.scope(connection, model)
+    files, refused = named_files(sources)
+    images, failed = embed_files(engine, model, files, device, on_progress)
+    if not images:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
+        raise NoQueries(f"none of {len(files)} images can be a query ({reasons})")
+    with engine.begin() as connection:
+        count = add_queries(
+            connection,
+            set_name,
+            model,
+            scope.galleries,
+            question,
+            auto_distance=asked.max_distance == "auto",
+            queries=[_new_query(image) for image in images],
+        )
+        record(
+            connection,
+            "query add",
+            {"set": set_name, "queries": count, "collections": list(asked.collections)},
+        )
+    known = sum(image.image_id is not None for image in images)
+    return Added(count, known, failed, refused)
+
+
+def _new_query(image: EmbeddedImage) -> NewQuery:
+    stored = NewImage(image.content_hash, image.thumbnail, image.embedding_D, image.image_id)
+    return NewQuery(image.name, (stored,), image.pid, image.camid)
+
+
+def run(engine: Engine, set_name: str, model_name: str | None, purpose: str | None) -> RunSummary:
+    """Runs a set and keeps the run."""
+    model = chosen(engine, model_name)
+    with engine.begin() as connection:
+        summary = run_set(connection, set_name, model)
+        record(
+            connection,
+            "query run",
+            {"set": set_name, "run": summary.id, "queries": summary.queries},
+            purpose=purpose,
+            complete=summary.complete,
+        )
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE match"))
+    return summary
+
+
+def pictures_of_run(engine: Engine, run_id: int, first: int) -> list[Picture]:
+    """The first queries of a run with all their matches, ready to be drawn."""
+    with engine.connect() as connection:
+        stored = stored_answers(connection, run_id, first=first)
+    thumbnails = thumbnails_of(
+        engine, (match.image_id for item in stored for match in item.answer.matches)
+    )
+    return [
+        Picture(item.answer, item.thumbnail, thumbnails, deciding_fields(item.question))
+        for item in stored
+    ]

@@ -1,0 +1,69 @@
+"""Query sets as people list, show, export and remove them."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from actions.models import chosen
+from db.audit import record
+from db.collections import collection_named
+from search import export, runs, stored
+from search.pictures.files import write_whole
+
+
+def list_sets(engine: Engine) -> list[dict[str, Any]]:
+    """`{"name", "queries", "runs", "last_run"}`, by name."""
+    with engine.connect() as connection:
+        return stored.all_sets(connection)
+
+
+def show_set(engine: Engine, name: str) -> dict[str, Any]:
+    """`{"name", "questions", "runs"}`; runs newest first. Raises UnknownQuerySet."""
+    with engine.connect() as connection:
+        return {
+            "name": name,
+            "questions": stored.describe_set(connection, name),
+            "runs": runs.runs_of(connection, name),
+        }
+
+
+def remove_query_set(engine: Engine, name: str) -> None:
+    """Raises UnknownQuerySet."""
+    with engine.begin() as connection:
+        stored.remove_set(connection, name)
+        record(connection, "query remove", {"set": name})
+
+
+def export_reid_test(engine: Engine, name: str, out: Path) -> export.Exported:
+    """Writes the newest run of a set as `reid_test.txt`."""
+    with engine.begin() as connection:
+        run_id = runs.latest_run(connection, name)
+        exported = export.reid_test(connection, run_id)
+        write_whole(out, exported.text.encode())
+        record(connection, "export reid-test", {"set": name, "run": run_id, "out": str(out)})
+    return exported
+
+
+def is_stale(engine: Engine, name: str) -> bool:
+    """Whether the newest run of a set answers yesterday's gallery."""
+    with engine.connect() as connection:
+        return runs.is_stale(connection, runs.latest_run(connection, name))
+
+
+def export_classification(
+    engine: Engine, collection: str, model: str | None, out: Path
+) -> export.Exported:
+    """Writes the decided attributes of a collection as `classification_test.csv`."""
+    with engine.begin() as connection:
+        row = collection_named(connection, collection)
+    chosen_model = chosen(engine, model)
+    with engine.begin() as connection:
+        exported = export.classification(connection, chosen_model, row)
+        write_whole(out, exported.text.encode())
+        record(
+            connection,
+            "export classification",
+            {"collection": collection, "model": chosen_model.name, "out": str(out)},
+        )
+    return exported

@@ -1,0 +1,78 @@
+"""Reading and changing the manifest, for people."""
+
+from typing import Any
+
+from sqlalchemy import Engine
+
+from db import audit, collections, manifest
+from db import models as registry
+
+
+def counts(engine: Engine) -> list[dict[str, Any]]:
+    """Counts by state for each collection and model."""
+    with engine.connect() as connection:
+        return manifest.state_counts(connection)
+
+
+def failures(engine: Engine) -> list[dict[str, Any]]:
+    """Each failed file with its collection, reason and number of attempts."""
+    with engine.connect() as connection:
+        return manifest.failed_items(connection)
+
+
+def retry_failed(engine: Engine, reason: str | None) -> int:
+    """Makes failed items pending again; gives their number."""
+    with engine.begin() as connection:
+        return manifest.retry(connection, reason)
+
+
+def list_collections(engine: Engine) -> list[dict[str, Any]]:
+    """`{"name", "identities", "images"}`, by name."""
+    with engine.connect() as connection:
+        images = collections.image_counts(connection)
+        return [
+            {"name": row.name, "identities": row.identities, "images": images.get(row.id, 0)}
+            for row in collections.all_collections(connection)
+        ]
+
+
+def remove_collection(engine: Engine, name: str) -> int:
+    """Removes a collection and all that was stored of it; gives its number of images."""
+    with engine.begin() as connection:
+        row = collections.collection_named(connection, name)
+        count = collections.image_counts(connection).get(row.id, 0)
+        collections.remove(connection, row.id)
+        audit.record(connection, "collection remove", {"collection": name, "images": count})
+        return count
+
+
+def prune_collection(engine: Engine, name: str) -> int:
+    """Removes the images whose files are gone; gives their number."""
+    with engine.begin() as connection:
+        row = collections.collection_named(connection, name)
+        count = collections.prune(connection, row.id)
+        audit.record(connection, "collection prune", {"collection": name, "images": count})
+        return count
+
+
+def list_models(engine: Engine) -> list[dict[str, Any]]:
+    """`{"name", "active", "architecture", "hash", "max_distance", "features"}`, by name."""
+    with engine.connect() as connection:
+        features = registry.feature_counts(connection)
+        return [
+            {
+                "name": model.name,
+                "active": model.active,
+                "architecture": model.architecture,
+                "hash": model.content_hash[:12],
+                "max_distance": model.max_distance,
+                "features": features.get(model.id, 0),
+            }
+            for model in registry.all_models(connection)
+        ]
+
+
+def audit_entries(engine: Engine, limit: int) -> list[dict[str, Any]]:
+    """The newest rows of the audit log."""
+    with engine.connect() as connection:
+        return audit.entries(connection, limit)

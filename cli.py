@@ -1,0 +1,143 @@
+"""`reid`: the command line. Commands load lazily, errors become exit codes here and nowhere else.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some or all items failed,
+130 interrupted.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from errors import ReidError
+
+# command -> (module in `commands`, its one line of help); the module is loaded when it is called
+COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("audit", "Who did what, when and why."),
+    "collection": ("collection", "List, remove or prune collections of images."),
+    "db": ("db", "The database: url, upgrade, shell, stop, backup, restore."),
+    "doctor": ("doctor", "Check this installation and say what to do about what is wrong."),
+    "draw": ("draw", "Draw a small data set of people, to try the program on."),
+    "evaluate": ("evaluate", "The field's metrics, beside what guessing gets."),
+    "export": ("export", "Write reid_test.txt or classification_test.csv."),
+    "ingest": ("ingest", "Take a folder of person crops into a collection."),
+    "model": ("model", "List, add, activate models; show a model's card."),
+    "query": ("query", "Stored queries: add, list, show, run, remove."),
+    "retry": ("status", "Make failed images pending again."),
+    "search": ("search", "Find a person again, now."),
+    "serve": ("serve", "The web page."),
+    "status": ("status", "What is stored, what failed and why."),
+    "train": ("train", "Train a model."),
+    "worker": ("worker", "Work through what is registered."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"commands.{COMMANDS[cmd_name][0]}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from errors import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], sorted(COMMANDS))
+            ctx.fail(f"no command {args[0]!r}{hint or '; see reid --help'}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="reid-search", prog_name="reid")
+@click.option("--home", metavar="DIR", help="Where the embedded database lives (REID_HOME).")
+@click.option("--database-url", metavar="URL", help="A Postgres server (REID_DATABASE_URL).")
+def cli(home: str | None, database_url: str | None) -> None:
+    """Find a person again among many images.
+
+    \b
+    Try:  reid ingest FOLDER --collection NAME
+          reid search IMAGE --collection NAME --where "gender = female and hat"
+    """
+    _load_dotenv()
+    if home:
+        os.environ["REID_HOME"] = home
+    if database_url:
+        os.environ["REID_DATABASE_URL"] = database_url
+
+
+def _load_dotenv() -> None:
+    if os.path.exists(".env"):  # noqa: PTH110 - pathlib would be imported for this alone
+        from dotenv import load_dotenv
+
+        load_dotenv(".env", override=False)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line; gives its exit code."""
+    try:
+        result: Any = cli.main(
+            args=None if arguments is None else list(arguments), standalone_mode=False
+        )
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; run the same command again to go on", err=True)
+        return 130
+    except ReidError as error:
+        click.echo(f"reid: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        # the reader has gone (`reid ... | head`): nothing more to say, and not to say that either
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        return 0
+    except Exception as error:
+        sentence = _sentence_for(error)
+        if sentence is None:
+            raise
+        click.echo(f"reid: {sentence}", err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _sentence_for(error: Exception) -> str | None:
+    """What a user can do about an error of the disk or the database; None for a bug of ours."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{where}"
+    if type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg"):
+        from db.connect import sentence_for
+
+        return sentence_for(error)
+    return None
+
+
+def main() -> NoReturn:
+    """The installed script."""
+    # `kill` ends us as Ctrl-C does: leases are given back
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""`reid collection`: named sets of images."""
+
+import click
+
+from commands import options
+from commands.output import emit, format_option, note
+
+
+@click.group()
+def collection() -> None:
+    """List, remove or prune collections of images."""
+
+
+@collection.command("list")
+@format_option
+def list_(format_: str) -> None:
+    """List the collections with their identity spaces and numbers of images."""
+    from actions.status import list_collections
+
+    rows = list_collections(options.database())
+    emit(rows, rows, format_)
+    if not rows:
+        note("no collection yet; see reid ingest --help")
+
+
+@collection.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove(name: str, yes: bool) -> None:
+    """Remove a collection with its images' rows, features and matches; files stay."""
+    from actions.status import remove_collection
+
+    engine = options.database()
+    if not yes:
+        click.confirm(f"Remove collection {name} and all that was computed for it?", abort=True)
+    click.echo(f"removed {name} ({remove_collection(engine, name)} images)")
+
+
+@collection.command("prune")
+@click.argument("name")
+def prune(name: str) -> None:
+    """Remove the images whose files were gone when their folder was last ingested."""
+    from actions.status import prune_collection
+
+    click.echo(f"removed {prune_collection(options.database(), name)} images from {name}")

@@ -1,0 +1,72 @@
+"""`reid db`: the database."""
+
+import os
+from pathlib import Path
+
+import click
+
+from commands.output import note
+
+
+@click.group()
+def db() -> None:
+    """The database: url, upgrade, shell, stop, backup, restore."""
+
+
+@db.command("url")
+def url() -> None:
+    """Print a URL for psql and other clients; starts the embedded server."""
+    from actions.database import libpq_url
+
+    click.echo(libpq_url())
+
+
+@db.command("upgrade")
+def upgrade() -> None:
+    """Bring the database to this program's schema."""
+    from actions.database import set_up
+
+    before, now = set_up()
+    if before == now:
+        click.echo(f"the schema is current ({now})")
+    else:
+        click.echo(f"schema {before or 'none'} -> {now}")
+
+
+@db.command("shell")
+@click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
+def shell(psql_arguments: tuple[str, ...]) -> None:
+    """Open psql on the database; what follows `--` goes to psql."""
+    from actions.database import client_program, libpq_url
+
+    psql = client_program("psql")
+    os.execv(psql, [psql, libpq_url(), *psql_arguments])
+
+
+@db.command("stop")
+def stop() -> None:
+    """Stop the embedded server; it starts again when it is needed."""
+    from actions.database import stop_server
+
+    click.echo("stopped" if stop_server() else "it was not running")
+
+
+@db.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+def backup(file: Path) -> None:
+    """Write the whole database to FILE; checkpoints and image files are not in it."""
+    from actions.database import backup as run
+
+    run(file)
+    click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+    note("a backup keeps what is erased later; delete it when its time is over")
+
+
+@db.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path) -> None:
+    """Fill an empty database from a backup."""
+    from actions.database import restore as run
+
+    run(file)
+    click.echo("restored")

@@ -1,0 +1,50 @@
+"""`reid export`: the assignment's two files."""
+
+from pathlib import Path
+
+import click
+
+from commands import options
+from commands.output import note
+
+
+@click.group()
+def export() -> None:
+    """Write reid_test.txt or classification_test.csv."""
+
+
+@export.command("reid-test")
+@click.option("--query-set", required=True, metavar="SET", help="A query set that was run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("reid_test.txt"), show_default=True
+)
+def reid_test(query_set: str, out: Path) -> None:
+    """One line a query, best match first: `000616.jpg: 001249.jpg, 000316.jpg`.
+
+    A query without a match keeps its colon. Commas, colons, line breaks and bytes that are no
+    UTF-8 stand as %XX in names; a base name that occurs twice is written with its folder.
+    """
+    from actions.sets import export_reid_test, is_stale
+
+    engine = options.database()
+    written = export_reid_test(engine, query_set, out)
+    click.echo(f"{out}: {written.lines} queries, {written.with_matches} with matches")
+    if is_stale(engine, query_set):
+        note(f"the run is older than its gallery or model; run `reid query run {query_set}` again")
+
+
+@export.command("classification")
+@click.option("--collection", required=True, metavar="NAME")
+@options.model
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("classification_test.csv"),
+    show_default=True,
+)
+def classification(collection: str, model: str | None, out: Path) -> None:
+    """The decided attributes of each image, with the header of annotations_train.csv."""
+    from actions.sets import export_classification
+
+    written = export_classification(options.database(), collection, model, out)
+    click.echo(f"{out}: {written.lines} images")

@@ -1,0 +1,65 @@
+"""`reid model`: registered checkpoints."""
+
+import json
+from pathlib import Path
+
+import click
+
+from commands import options
+from commands.output import emit, format_option
+
+
+@click.group()
+def model() -> None:
+    """List, add, activate models; show a model's card."""
+
+
+@model.command("list")
+@format_option
+def list_(format_: str) -> None:
+    """List the registered models."""
+    from actions.models import chosen
+    from actions.status import list_models
+
+    engine = options.database()
+    chosen(engine, None)
+    rows = list_models(engine)
+    emit(rows, rows, format_)
+
+
+@model.command("add")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="What to call it; default: the file's name.")
+def add(file: Path, name: str | None) -> None:
+    """Register a checkpoint and keep a copy of it; the active model stays active."""
+    from actions.models import add as run
+    from actions.models import chosen
+
+    engine = options.database()
+    chosen(engine, None)
+    row = run(engine, file, name)
+    click.echo(f"{row.name}: {row.architecture}, {row.content_hash[:12]}")
+
+
+@model.command("activate")
+@click.argument("name")
+def activate(name: str) -> None:
+    """Make a model the one that search uses; the others' features stay."""
+    from actions.models import activate as run
+
+    click.echo(f"{run(options.database(), name).name} is active")
+
+
+@model.command("card")
+@click.argument("name", required=False)
+def card(name: str | None) -> None:
+    """Show what a model says of itself: recipe, figures, calibration."""
+    from actions.models import chosen
+
+    row = chosen(options.database(), name)
+    shown = {
+        key: f"{len(value)} people" if key == "trained_pids" else value
+        for key, value in row.header.items()
+        if key != "attribute_names"
+    }
+    click.echo(json.dumps({"name": row.name, "hash": row.content_hash, **shown}, indent=2))

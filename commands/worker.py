@@ -1,0 +1,46 @@
+"""`reid worker`: works through what is registered."""
+
+import os
+
+import click
+
+from commands import options
+from commands.output import emit, format_option, note
+
+
+@click.command()
+@options.model
+@options.device
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=min(8, os.cpu_count() or 2),
+    show_default=True,
+    metavar="N",
+    help="Threads that read and decode beside the network.",
+)
+@click.option("--batch", type=click.IntRange(1, 4096), default=64, show_default=True, metavar="N")
+@click.option("--until-empty", is_flag=True, help="End when nothing is left, instead of waiting.")
+@format_option
+def worker(
+    model: str | None,
+    device: str | None,
+    workers: int,
+    batch: int,
+    until_empty: bool,
+    format_: str,
+) -> int:
+    """Work through what `ingest --enqueue` registered, on any machine that reaches the database.
+
+    The files must be readable under the same paths as where they were registered.
+    """
+    from actions.ingest import Options, run_worker
+
+    engine = options.database()
+    if not until_empty:
+        note("waiting for work; Ctrl-C ends the worker and gives back what it holds")
+    chosen = Options(model=model, device=device, workers=workers, batch_size=batch)
+    progress = run_worker(engine, chosen, until_empty=until_empty)
+    counts = {"stored": progress.stored, "known": progress.known, "failed": progress.failed}
+    emit(counts, [counts], format_)
+    return 3 if progress.failed else 0

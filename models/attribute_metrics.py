@@ -1,0 +1,130 @@
+"""Attribute metrics over the 27 columns, each beside what always answering the majority gives.
+
+Every rate is a fraction in [0, 1]. NumPy only.
+"""
+
+# N images, C=27 columns, A=56 scores
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class ColumnMetrics:
+    """One column. `balanced_accuracy` is the mean recall of the values that occur, None where only
+    one does; `f1` and `average_precision` are of value 2, for age the mean over its values."""
+
+    name: str
+    accuracy: float
+    balanced_accuracy: float | None
+    f1: float | None
+    average_precision: float | None
+    majority_accuracy: float
+    num_identities: int
+
+
+@dataclass(frozen=True)
+class AttributeMetrics:
+    """All columns; the means leave out what is None. `num_identities` of a column counts the people
+    with its rarest value that occurs."""
+
+    columns: tuple[ColumnMetrics, ...]
+    bits_accuracy: float
+    num_images: int
+    num_identities: int
+
+    @property
+    def mean_accuracy(self) -> float:
+        return float(np.mean([column.accuracy for column in self.columns]))
+
+    @property
+    def majority_accuracy(self) -> float:
+        return float(np.mean([column.majority_accuracy for column in self.columns]))
+
+    @property
+    def mean_balanced_accuracy(self) -> float | None:
+        known = [c.balanced_accuracy for c in self.columns if c.balanced_accuracy is not None]
+        return float(np.mean(known)) if known else None
+
+
+def average_precision(relevant_N: npt.NDArray[np.bool_], scores_N: Floats) -> float | None:
+    """Step-form average precision, highest score first; None where nothing is relevant.
+
+    Equal scores count as one step, so that their order does not matter.
+    """
+    if not relevant_N.any():
+        return None
+    order = np.argsort(-scores_N, kind="stable")
+    hits = np.cumsum(relevant_N[order])
+    last = np.append(np.diff(scores_N[order]) != 0, True)
+    hits, ranks = hits[last], np.flatnonzero(last) + 1
+    gained = np.diff(hits, prepend=0)
+    return float((gained * hits / ranks).sum() / hits[-1])
+
+
+def evaluate_attributes(
+    truth_NC: Ints, decided_NC: Ints, scores_NA: Floats, identities_N: npt.NDArray[np.object_]
+) -> AttributeMetrics:
+    """Metrics of decided values (from 1) and scores against the truth, (N, 27) and (N, 56).
+
+    Raises ValueError for no image at all.
+    """
+    if not len(truth_NC):
+        raise ValueError("expected at least one image")
+    columns = tuple(
+        _column(name, truth_NC[:, c], decided_NC[:, c], scores_NA, identities_N)
+        for c, name in enumerate(COLUMNS)
+    )
+    # a wrong value of a column sets two of the 56 bits wrong
+    wrong = 2 * int((truth_NC != decided_NC).sum())
+    return AttributeMetrics(
+        columns,
+        1 - wrong / (len(truth_NC) * len(LABEL_OF)),
+        len(truth_NC),
+        len(set(identities_N.tolist())),
+    )
+
+
+def _column(
+    name: str, truth_N: Ints, decided_N: Ints, scores_NA: Floats, identities_N: Floats | object
+) -> ColumnMetrics:
+    values = range(1, NUM_VALUES[name] + 1)
+    counts = [int((truth_N == value).sum()) for value in values]
+    occurring = [value for value, count in zip(values, counts, strict=True) if count]
+    recalls = [float((decided_N[truth_N == value] == value).mean()) for value in occurring]
+    judged = [2] if len(values) == 2 else list(values)
+    f1s = [_f1(truth_N == value, decided_N == value) for value in judged]
+    start = LABEL_OF[f"{name}-1"] - 1
+    precisions = [
+        average_precision(truth_N == value, scores_NA[:, start + value - 1]) for value in judged
+    ]
+    rarest = min(occurring, key=lambda value: counts[value - 1])
+    people = np.asarray(identities_N)[truth_N == rarest]
+    return ColumnMetrics(
+        name=name,
+        accuracy=float((truth_N == decided_N).mean()),
+        balanced_accuracy=float(np.mean(recalls)) if len(occurring) > 1 else None,
+        f1=_mean(f1s),
+        average_precision=_mean(precisions),
+        majority_accuracy=max(counts) / len(truth_N),
+        num_identities=len(set(people.tolist())),
+    )
+
+
+def _f1(truth_N: npt.NDArray[np.bool_], decided_N: npt.NDArray[np.bool_]) -> float | None:
+    if not truth_N.any():
+        return None
+    hits = int((truth_N & decided_N).sum())
+    return 2 * hits / (int(truth_N.sum()) + int(decided_N.sum()))
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,122 @@
+"""The assignment's two files, byte-stable: exported twice, the bytes are equal."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.attributes import COLUMNS, column_values
+from db.collections import CollectionRow
+from db.models import ModelRow
+from errors import ReidError
+from search.names import exported, unambiguous
+
+Key = tuple[str, bytes | None]
+
+
+class NothingToExport(ReidError):
+    """There is no stored answer to write."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file's text, and what it holds."""
+
+    text: str
+    lines: int
+    with_matches: int = 0
+
+
+def reid_test(connection: Connection, run_id: int) -> Exported:
+    """One line a query, best match first: `000616.jpg: 001249.jpg, 000316.jpg`.
+
+    Queries stand in the order of their names; one without a match keeps its colon. Names are
+    written as `search.names` says.
+    """
+    names: dict[int, str] = dict(
+        connection.execute(
+            text(
+                "SELECT q.id, q.name FROM run_query r JOIN query q ON q.id = r.query_id"
+                ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C"'
+            ),
+            {"run": run_id},
+        )
+        .tuples()
+        .all()
+    )
+    lists: dict[int, list[int]] = {query_id: [] for query_id in names}
+    rows = connection.execute(
+        text("SELECT query_id, image_id FROM match WHERE run_id = :run ORDER BY query_id, rank"),
+        {"run": run_id},
+    )
+    for query_id, image_id in rows:
+        lists[query_id].append(image_id)
+    gallery = _gallery_names(connection, run_id)
+    lines = [
+        f"{exported(name)}: {', '.join(gallery[image_id] for image_id in lists[query_id])}".rstrip()
+        for query_id, name in names.items()
+    ]
+    filled = sum(bool(matches) for matches in lists.values())
+    return Exported("".join(f"{line}\n" for line in lines), len(lines), filled)
+
+
+def _gallery_names(connection: Connection, run_id: int) -> dict[int, str]:
+    """Names by image id, unambiguous within the whole galleries of the run."""
+    rows = connection.execute(
+        text(
+            "SELECT i.id, i.path, i.path_raw, c.name FROM image i"
+            " JOIN collection c ON c.id = i.collection_id"
+            " WHERE c.id::text IN (SELECT jsonb_object_keys(gallery_revisions) FROM run"
+            " WHERE id = :run)"
+        ),
+        {"run": run_id},
+    ).all()
+    several = len({row[3] for row in rows}) > 1
+    keys: dict[int, Key] = {row[0]: _key(row, several) for row in rows}
+    names = unambiguous(keys.values())
+    return {image_id: names[key] for image_id, key in keys.items()}
+
+
+def _key(row: Any, several: bool) -> Key:
+    """A path; over several collections the collection's name leads, so that no two are equal."""
+    _, path, raw, collection = row
+    if not several:
+        return path, raw
+    return f"{collection}/{path}", None if raw is None else f"{collection}/".encode() + raw
+
+
+def classification(connection: Connection, model: ModelRow, collection: CollectionRow) -> Exported:
+    """The header of `annotations_train.csv` and a row an image, in the order of names.
+
+    `id` is the file name; the values are the decided ones, 1 or 2, age 1 to 4.
+    """
+    rows = connection.execute(
+        text(
+            "SELECT i.path, i.path_raw, f.labels FROM feature f JOIN image i ON i.id = f.image_id"
+            " WHERE f.model_id = :model AND i.collection_id = :collection"
+        ),
+        {"model": model.id, "collection": collection.id},
+    ).all()
+    if not rows:
+        raise NothingToExport(
+            f"collection {collection.name!r} has nothing stored by model {model.name!r}; "
+            f"run `reid ingest FOLDER --collection {collection.name}`"
+        )
+    names = unambiguous((row[0], row[1]) for row in rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", *COLUMNS])
+    for name, labels in sorted((names[row[0], row[1]], row[2]) for row in rows):
+        values = column_values(labels)
+        writer.writerow([name, *(values[column] for column in COLUMNS)])
+    return Exported(out.getvalue(), len(rows))
+
+
+def read_reid_test(content: str) -> Iterator[tuple[str, list[str]]]:
+    """(query, matches) of each line of such a file, names as they stand there."""
+    for line in content.splitlines():
+        query, _, matches = line.partition(":")
+        yield query, [name.strip() for name in matches.split(",") if name.strip()]
