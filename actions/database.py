@@ -5,11 +5,12 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from db import models as registry
 from db.connect import (
@@ -40,6 +41,15 @@ class Check:
     advice: str | None = None
 
 
+@contextmanager
+def disposed(engine: Engine) -> Iterator[Engine]:
+    """The engine, its connections closed at the end."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def libpq_url() -> str:
     """The URL of the configured database, its embedded server started."""
     place = resolve()
@@ -50,10 +60,10 @@ def libpq_url() -> str:
 
 def set_up() -> tuple[str | None, str]:
     """(revision before, revision now)."""
-    engine = make_engine(resolve())
-    with reach(engine) as connection:
-        before = current_revision(connection)
-    upgrade(engine)
+    with disposed(make_engine(resolve())) as engine:
+        with reach(engine) as connection:
+            before = current_revision(connection)
+        upgrade(engine)
     return before, HEAD
 
 
@@ -91,8 +101,7 @@ def restore(file: Path) -> None:
     """Fills an empty database from a backup. Raises UsageError where it is not empty."""
     if not file.is_file():
         raise UsageError(f"no backup file {file}")
-    engine = make_engine(resolve())
-    with reach(engine) as connection:
+    with disposed(make_engine(resolve())) as engine, reach(engine) as connection:
         check_server(connection)
         if current_revision(connection) is not None:
             images = connection.scalar(text("SELECT count(*) FROM image"))
@@ -146,8 +155,7 @@ def _home_advice(place: Place) -> str | None:
 def _database(place: Place) -> Iterator[Check]:
     kind = "embedded" if place.embedded else "server"
     try:
-        engine = open_database(place)
-        with reach(engine) as connection:
+        with disposed(open_database(place)) as engine, reach(engine) as connection:
             check_server(connection)
             postgres = connection.scalar(text("SHOW server_version"))
             pgvector = connection.scalar(

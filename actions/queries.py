@@ -11,7 +11,7 @@ from actions.models import chosen
 from actions.search import Asked, EmbeddedImage, deciding_fields, embed_files, thumbnails_of
 from db.audit import record
 from errors import UsageError
-from images.walk import file_path, walk
+from images.walk import file_path, readable, walk
 from search.names import unambiguous
 from search.pictures.records import Picture
 from search.read_run import stored_answers
@@ -43,7 +43,7 @@ def named_files(sources: Sequence[Path]) -> tuple[list[tuple[str, bytes]], dict[
     for source in sources:
         if not source.is_dir():
             raw = os.fsencode(source)
-            paths[os.fsdecode(raw).encode(errors="backslashreplace").decode(), None] = raw
+            paths[readable(raw)] = raw
             continue
         found = walk(source)
         refused.update(found.refused)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, text
@@ -14,14 +14,28 @@ from db.collections import collections_named
 from db.models import ModelRow
 from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
 from images.names import facts_of
-from search.filters.parse import parse
 from search.filters.leaves import LabelIs
+from search.filters.parse import parse
 from search.filters.tree import leaves
 from search.one import answer_filter, answer_one
 from search.question import QueryPerson, Question, Scope, resolve_max_distance
 from search.records import Answer
 
+if TYPE_CHECKING:
+    from models.extractor import Extractor
+
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class Content:
+    """An image file's bytes, where there is no file to read: an upload."""
+
+    data: bytes
+
+
+Source = bytes | str | Content  # a path, or the content itself
+Load = Callable[[ModelRow, str | None], "Extractor"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,9 @@ class EmbeddedImage:
             self.camid,
             self.identities,
         )
+
+
+Embedded = tuple[list[EmbeddedImage], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -87,20 +104,21 @@ def deciding_fields(question: Question) -> tuple[str, ...]:
 def embed_files(
     engine: Engine,
     model: ModelRow,
-    files: Sequence[tuple[str, bytes | str]],
+    files: Sequence[tuple[str, Source]],
     device: str | None,
     on_progress: Callable[[int], object] | None = None,
-) -> tuple[list[EmbeddedImage], dict[str, str]]:
+    load: Load | None = None,
+) -> Embedded:
     """(embedded images in order, reasons by name of those that cannot be used).
 
-    `files` are (name, path). What is stored already is not embedded again; torch is imported only
-    when something is left.
+    What is stored already is not embedded again; torch is imported only when something is left.
+    `load` gives the network; without it, one is loaded for this call.
     """
     decoded: dict[str, tuple[bytes, Decoded]] = {}
     failed: dict[str, str] = {}
-    for name, path in files:
+    for name, source in files:
         try:
-            data = read_file(path)
+            data = source.data if isinstance(source, Content) else read_file(source)
             decoded[name] = content_hash(data), decode(data, any_shape=True)
         except UnreadableImage as error:
             failed[name] = str(error)
@@ -109,7 +127,8 @@ def embed_files(
     with engine.connect() as connection:
         stored = _stored(connection, model, [item[0] for item in decoded.values()])
     fresh = {n: item for n, item in decoded.items() if item[0] not in stored}
-    computed = _embed(model, {n: item[1] for n, item in fresh.items()}, device)
+    pixels = {n: item[1] for n, item in fresh.items()}
+    computed = _embed(model, pixels, device, load or load_network)
     images = [
         _embedded(name, digest, image, stored.get(digest), computed.get(name))
         for name, (digest, image) in decoded.items()
@@ -152,10 +171,12 @@ def _stored(connection: Connection, model: ModelRow, hashes: list[bytes]) -> dic
     return {row.content_hash: row for row in rows}
 
 
-def _embed(model: ModelRow, images: dict[str, Decoded], device: str | None) -> dict[str, Any]:
+def _embed(
+    model: ModelRow, images: dict[str, Decoded], device: str | None, load: Load
+) -> dict[str, Any]:
     if not images:
         return {}
-    network = load_network(model, device)
+    network = load(model, device)
     names = list(images)
     result: dict[str, Any] = {}
     for start in range(0, len(names), _BATCH):
@@ -184,13 +205,27 @@ def search(
     purpose: str | None = None,
 ) -> Found:
     """Answers each image, or the filter alone; every answer is written to the audit log."""
+
+    def embed(model: ModelRow) -> Embedded:
+        return embed_files(engine, model, files, device)
+
+    return search_people(engine, asked, embed if files else None, purpose)
+
+
+def search_people(
+    engine: Engine,
+    asked: Asked,
+    embed: Callable[[ModelRow], Embedded] | None,
+    purpose: str | None = None,
+) -> Found:
+    """The same for the images that `embed` gives, once the question is known to be a good one."""
     model = chosen(engine, asked.model)
     question = asked.question(model)
     with engine.connect() as connection:
         scope = asked.scope(connection, model)
-    images, failed = embed_files(engine, model, files, device)
+    images, failed = embed(model) if embed else ([], {})
     with engine.begin() as connection:
-        if files:
+        if embed:
             answers = [
                 answer_one(connection, scope, question, image.as_query()) for image in images
             ]
@@ -198,7 +233,7 @@ def search(
             answers = [answer_filter(connection, scope, question)]
         for answer in answers:
             _audit(connection, asked, answer, purpose)
-    thumbnails = tuple(image.thumbnail for image in images) if files else (None,)
+    thumbnails = tuple(image.thumbnail for image in images) if embed else (None,)
     return Found(tuple(answers), thumbnails, failed, question)
 
 

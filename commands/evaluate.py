@@ -28,6 +28,12 @@ def reid(query: str, galleries: tuple[str, ...], model: str | None, format_: str
 
     report = run(options.database(), query, galleries, model)
     emit(report.to_json(), [report.to_json()], format_)
+    metrics = report.metrics
+    if format_ == "table":
+        note(
+            f"a random order gives mAP {metrics.chance_mAP:.4f}, "
+            f"rank-1 {metrics.chance_rank1:.4f}; {metrics.num_valid_queries} of {metrics.num_queries} queries have a match to find"
+        )
     if report.trained_on:
         note(
             f"warning: the model was trained on {len(report.trained_on)} of these people, such as "

@@ -65,7 +65,9 @@ def question(function: F) -> F:
 
 
 def database() -> "Engine":
-    """A checked engine on the configured database."""
+    """A checked engine on the configured database, closed when the command ends."""
     from db.connect import open_database
 
-    return open_database()
+    engine = open_database()
+    click.get_current_context().call_on_close(engine.dispose)
+    return engine

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every pattern has one signature, and not each needs all of it
 """What is worn: shirts with their patterns, sleeves, trousers, shorts and skirts."""
 
 from collections.abc import Callable

@@ -14,9 +14,7 @@ depends_on = None
 
 STATEMENTS = (
     "CREATE EXTENSION IF NOT EXISTS vector",
-    """
-    CREATE SEQUENCE worker_id
-    """,
+    "CREATE SEQUENCE worker_id",
     """
     CREATE TABLE audit (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -31,9 +29,7 @@ STATEMENTS = (
         CONSTRAINT pk_audit PRIMARY KEY (id)
     )
     """,
-    """
-    CREATE INDEX ix_audit_at ON audit (at)
-    """,
+    "CREATE INDEX ix_audit_at ON audit (at)",
     """
     CREATE TABLE collection (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -67,9 +63,7 @@ STATEMENTS = (
         CONSTRAINT uq_model_content_hash UNIQUE (content_hash)
     )
     """,
-    """
-    CREATE UNIQUE INDEX uq_model_active ON model (active) WHERE active
-    """,
+    "CREATE UNIQUE INDEX uq_model_active ON model (active) WHERE active",
     """
     CREATE TABLE query_set (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -117,12 +111,8 @@ STATEMENTS = (
         CONSTRAINT fk_image_collection_id FOREIGN KEY(collection_id) REFERENCES collection (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_image_collection_id_pid ON image (collection_id, pid)
-    """,
-    """
-    CREATE INDEX ix_image_content_hash ON image (content_hash)
-    """,
+    "CREATE INDEX ix_image_collection_id_pid ON image (collection_id, pid)",
+    "CREATE INDEX ix_image_content_hash ON image (content_hash)",
     """
     CREATE TABLE question (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -138,9 +128,7 @@ STATEMENTS = (
         CONSTRAINT fk_question_query_set_id FOREIGN KEY(query_set_id) REFERENCES query_set (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_question_query_set_id ON question (query_set_id)
-    """,
+    "CREATE INDEX ix_question_query_set_id ON question (query_set_id)",
     """
     CREATE TABLE run (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -154,12 +142,8 @@ STATEMENTS = (
         CONSTRAINT fk_run_model_id FOREIGN KEY(model_id) REFERENCES model (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_run_model_id ON run (model_id)
-    """,
-    """
-    CREATE INDEX ix_run_query_set_id ON run (query_set_id)
-    """,
+    "CREATE INDEX ix_run_model_id ON run (model_id)",
+    "CREATE INDEX ix_run_query_set_id ON run (query_set_id)",
     """
     CREATE TABLE feature (
         model_id BIGINT NOT NULL,
@@ -177,15 +161,9 @@ STATEMENTS = (
         CONSTRAINT fk_feature_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_feature_image_id ON feature (image_id)
-    """,
-    """
-    CREATE INDEX ix_feature_labels ON feature USING gin (labels)
-    """,
-    """
-    CREATE INDEX ix_feature_model_id_collection_id ON feature (model_id, collection_id)
-    """,
+    "CREATE INDEX ix_feature_image_id ON feature (image_id)",
+    "CREATE INDEX ix_feature_labels ON feature USING gin (labels)",
+    "CREATE INDEX ix_feature_model_id_collection_id ON feature (model_id, collection_id)",
     """
     CREATE TABLE query (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -200,9 +178,7 @@ STATEMENTS = (
         CONSTRAINT fk_query_question_id FOREIGN KEY(question_id) REFERENCES question (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_query_question_id ON query (question_id)
-    """,
+    "CREATE INDEX ix_query_question_id ON query (question_id)",
     """
     CREATE TABLE question_gallery (
         question_id BIGINT NOT NULL,
@@ -212,9 +188,7 @@ STATEMENTS = (
         CONSTRAINT fk_question_gallery_collection_id FOREIGN KEY(collection_id) REFERENCES collection (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_question_gallery_collection_id ON question_gallery (collection_id)
-    """,
+    "CREATE INDEX ix_question_gallery_collection_id ON question_gallery (collection_id)",
     """
     CREATE TABLE task (
         model_id BIGINT NOT NULL,
@@ -232,12 +206,8 @@ STATEMENTS = (
         CONSTRAINT fk_task_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_task_image_id ON task (image_id)
-    """,
-    """
-    CREATE INDEX ix_task_open ON task (model_id, image_id) WHERE state IN ('pending', 'leased')
-    """,
+    "CREATE INDEX ix_task_image_id ON task (image_id)",
+    "CREATE INDEX ix_task_open ON task (model_id, image_id) WHERE state IN ('pending', 'leased')",
     """
     CREATE TABLE thumbnail (
         image_id BIGINT NOT NULL,
@@ -259,12 +229,8 @@ STATEMENTS = (
         CONSTRAINT fk_match_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_match_image_id ON match (image_id)
-    """,
-    """
-    CREATE INDEX ix_match_query_id ON match (query_id)
-    """,
+    "CREATE INDEX ix_match_image_id ON match (image_id)",
+    "CREATE INDEX ix_match_query_id ON match (query_id)",
     """
     CREATE TABLE query_image (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -279,12 +245,8 @@ STATEMENTS = (
         CONSTRAINT fk_query_image_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_query_image_content_hash ON query_image (content_hash)
-    """,
-    """
-    CREATE INDEX ix_query_image_image_id ON query_image (image_id)
-    """,
+    "CREATE INDEX ix_query_image_content_hash ON query_image (content_hash)",
+    "CREATE INDEX ix_query_image_image_id ON query_image (image_id)",
     """
     CREATE TABLE run_query (
         run_id BIGINT NOT NULL,
@@ -297,9 +259,7 @@ STATEMENTS = (
         CONSTRAINT fk_run_query_query_id FOREIGN KEY(query_id) REFERENCES query (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_run_query_query_id ON run_query (query_id)
-    """,
+    "CREATE INDEX ix_run_query_query_id ON run_query (query_id)",
     """
     CREATE TABLE verdict (
         id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -316,9 +276,7 @@ STATEMENTS = (
         CONSTRAINT fk_verdict_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_verdict_image_id ON verdict (image_id)
-    """,
+    "CREATE INDEX ix_verdict_image_id ON verdict (image_id)",
     """
     CREATE TABLE query_embedding (
         model_id BIGINT NOT NULL,
@@ -329,18 +287,10 @@ STATEMENTS = (
         CONSTRAINT fk_query_embedding_query_image_id FOREIGN KEY(query_image_id) REFERENCES query_image (id) ON DELETE CASCADE
     )
     """,
-    """
-    CREATE INDEX ix_query_embedding_query_image_id ON query_embedding (query_image_id)
-    """,
-    """
-    ALTER TABLE feature ALTER COLUMN embedding SET STORAGE PLAIN
-    """,
-    """
-    ALTER TABLE feature SET (toast_tuple_target = 8160)
-    """,
-    """
-    ALTER TABLE thumbnail ALTER COLUMN jpeg SET STORAGE EXTERNAL
-    """,
+    "CREATE INDEX ix_query_embedding_query_image_id ON query_embedding (query_image_id)",
+    "ALTER TABLE feature ALTER COLUMN embedding SET STORAGE PLAIN",
+    "ALTER TABLE feature SET (toast_tuple_target = 8160)",
+    "ALTER TABLE thumbnail ALTER COLUMN jpeg SET STORAGE EXTERNAL",
     """
     CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN

@@ -1,0 +1,224 @@
+"""What the page needs beside the actions that the command line uses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psycopg
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+
+from actions.ingest import load_network
+from actions.search import (
+    Asked,
+    Content,
+    Embedded,
+    EmbeddedImage,
+    Found,
+    Load,
+    deciding_fields,
+    embed_files,
+    search_people,
+)
+from actions.sets import show_set
+from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach, sentence_for
+from db.models import ModelRow
+from errors import UsageError
+from search.pictures.records import Picture
+from search.read_run import stored_answers
+
+if TYPE_CHECKING:
+    from models.extractor import Extractor
+
+DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
+
+
+class UnknownImage(UsageError):
+    """No image of that number can be searched for."""
+
+
+class NothingAsked(UsageError):
+    """Neither an image nor a filter was given."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing to look for: give an image, or a filter with --where")
+
+
+class Networks:
+    """The network of the model in use, loaded once and kept. Safe to call from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[tuple[str, str | None], Extractor] = {}
+
+    def __call__(self, model: ModelRow, device: str | None) -> "Extractor":
+        key = (model.content_hash, device)
+        with self._lock:
+            if key not in self._kept:
+                # the one before it belongs to a model that is no longer active
+                self._kept = {key: load_network(model, device)}
+            return self._kept[key]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image that was sent: its file name and its content."""
+
+    name: str
+    data: bytes
+
+
+def search(
+    engine: Engine,
+    asked: Asked,
+    query: Upload | int | None,
+    *,
+    load: Load,
+    device: str | None = None,
+    purpose: str | None = None,
+) -> Found:
+    """Answers an uploaded image, a stored one by its id, or with None the filter alone.
+
+    Raises NothingAsked, UnknownImage, and what `actions.search.search` raises.
+    """
+    if query is None and not asked.where:
+        raise NothingAsked
+    if query is None and asked.max_distance:
+        raise UsageError("--max-distance needs an image to measure from")
+
+    def embed(model: ModelRow) -> Embedded:
+        if isinstance(query, int):
+            return [stored_image(engine, model, query)], {}
+        assert query is not None
+        return embed_files(engine, model, [(query.name, Content(query.data))], device, load=load)
+
+    return search_people(engine, asked, None if query is None else embed, purpose)
+
+
+def stored_image(engine: Engine, model: ModelRow, image_id: int) -> EmbeddedImage:
+    """A gallery image as a query, its stored embedding used. Raises UnknownImage."""
+    stmt = text(
+        "SELECT i.id, i.path, i.content_hash, i.pid, i.camid, c.identities, t.jpeg,"
+        " vector_send(f.embedding) AS bytes FROM image i"
+        " JOIN collection c ON c.id = i.collection_id"
+        " JOIN feature f ON f.image_id = i.id AND f.model_id = :model"
+        " LEFT JOIN thumbnail t ON t.image_id = i.id WHERE i.id = :image"
+    )
+    row = None
+    if 0 < image_id < 2**63:
+        with engine.connect() as connection:
+            row = connection.execute(stmt, {"model": model.id, "image": image_id}).one_or_none()
+    if row is None:
+        raise UnknownImage(
+            f"no image {image_id} with features by model {model.name!r}; it may have been removed"
+        )
+    return EmbeddedImage(
+        name=row.path,
+        content_hash=bytes(row.content_hash),
+        thumbnail=bytes(row.jpeg or b""),
+        embedding_D=np.frombuffer(bytes(row.bytes)[4:], ">f4").astype(np.float32),
+        image_id=row.id,
+        pid=row.pid,
+        camid=row.camid,
+        identities=row.identities,
+    )
+
+
+def pictures(found: Found) -> list[Picture]:
+    """The answers, ready for captions; the page fetches each thumbnail by its id."""
+    deciding = deciding_fields(found.question)
+    return [
+        Picture(answer, thumbnail, {}, deciding)
+        for answer, thumbnail in zip(found.answers, found.thumbnails, strict=True)
+    ]
+
+
+def thumbnail(engine: Engine, image_id: int) -> bytes | None:
+    """An image's stored JPEG, None where there is none."""
+    if not 0 < image_id < 2**63:
+        return None
+    stmt = text("SELECT jpeg FROM thumbnail WHERE image_id = :id")
+    with engine.connect() as connection:
+        jpeg = connection.scalar(stmt, {"id": image_id})
+    return None if jpeg is None else bytes(jpeg)
+
+
+@dataclass(frozen=True)
+class SetPage:
+    """A query set, and some of the answers of its newest run; `total` counts all of them."""
+
+    questions: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    total: int
+    pictures: list[Picture]
+
+
+def set_page(engine: Engine, name: str, *, offset: int, size: int) -> SetPage:
+    """Raises UnknownQuerySet."""
+    shown = show_set(engine, name)
+    runs = shown["runs"]
+    if not runs:
+        return SetPage(shown["questions"], [], 0, [])
+    with engine.connect() as connection:
+        total = connection.execute(
+            text("SELECT count(*) FROM run_query WHERE run_id = :run"), {"run": runs[0]["id"]}
+        ).scalar_one()
+        answers = []
+        if offset < total:
+            answers = stored_answers(connection, runs[0]["id"], first=offset + size)[offset:]
+    drawn = [
+        Picture(item.answer, item.thumbnail, {}, deciding_fields(item.question)) for item in answers
+    ]
+    return SetPage(shown["questions"], runs, total, drawn)
+
+
+def health(engine: Engine) -> str:
+    """The schema's revision. Raises DatabaseUnreachable, WrongSchema."""
+    with reach(engine) as connection:
+        revision = current_revision(connection)
+    if revision != HEAD:
+        raise WrongSchema(
+            f"the database is at schema {revision or 'none'}, this program needs {HEAD}; "
+            "`reid doctor` says what to do"
+        )
+    return revision
+
+
+def keep_reachable(engine: Engine) -> None:
+    """Lets a process that runs for days outlive a restart of the database: a connection is tried
+    before it is used, and a dead one replaced together with the others of its age."""
+
+    def check(connection: Any, _record: Any, _proxy: Any) -> None:
+        try:
+            engine.dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkout", check)
+
+
+def sentence(engine: Engine, error: Exception) -> str | None:
+    """What to tell a person about a database error, None for one that is our own fault."""
+    if isinstance(error, NoFreeConnection):
+        return "the page is busy: no connection to the database became free; try again in a moment"
+    said = sentence_for(error)
+    if said is None:
+        return None
+    try:
+        with reach(engine):
+            return said
+    except DatabaseUnreachable as down:
+        return unreachable(engine.url.query, down)
+
+
+def unreachable(url_query: Mapping[str, Any], down: DatabaseUnreachable) -> str:
+    """The way out where the embedded server was stopped under the page; else as it is said."""
+    if str(url_query.get("host", "")).startswith("/"):
+        return (
+            "the embedded database server was stopped; any reid command that needs it starts it "
+            "again: try `reid status`"
+        )
+    return str(down)
