@@ -15,10 +15,11 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
     """`id` to its 27 values in the order of `COLUMNS`, each from 1.
 
     An id is kept as the file writes it (a number for a person, a file name for an image).
-    Raises BadAnnotations for a missing file or column, a repeated id or a value out of range.
+    Raises BadAnnotations for a missing file, column or id, a repeated id or a value out of range.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        # Excel writes a byte order mark
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = {"id", *COLUMNS} - set(reader.fieldnames or ())
             if missing:
@@ -26,6 +27,8 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
             found: dict[str, tuple[int, ...]] = {}
             for row in reader:
                 where = f"{path}, line {reader.line_num}"
+                if not row["id"]:
+                    raise BadAnnotations(f"{where}: the id is missing")
                 if row["id"] in found:
                     raise BadAnnotations(f"{where}: id {row['id']} occurs twice")
                 found[row["id"]] = tuple(_value(row[c], c, where) for c in COLUMNS)
@@ -36,6 +39,10 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
         ) from None
     except UnicodeDecodeError:
         raise BadAnnotations(f"{path} is not text in UTF-8") from None
+    except csv.Error as error:
+        raise BadAnnotations(f"{path} is no CSV file: {error}") from None
+    except OSError as error:
+        raise BadAnnotations(f"cannot read {path}: {error.strerror}") from None
 
 
 def _value(text: str | None, column: str, where: str) -> int:

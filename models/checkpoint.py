@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from models.transforms import Preprocessing
 
 FORMAT = 1
 _KEY = "reid"
+_MAX_HEADER = 100_000_000  # safetensors' own limit, in bytes
+_DIMENSION = 512  # what the database stores
 
 
 class BadCheckpoint(ReidError):
@@ -29,7 +32,7 @@ class Header:
 
     architecture: str
     preprocessing: Preprocessing
-    dimension: int = 512
+    dimension: int = _DIMENSION
     distance: str = "l2"
     normalised: bool = True
     attribute_names: tuple[str, ...] = NAMES
@@ -41,6 +44,14 @@ class Header:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.dimension, self.distance) != (_DIMENSION, "l2"):
+            raise ValueError(
+                f"expected {_DIMENSION} numbers and l2, got {self.dimension} and {self.distance}"
+            )
+        if self.max_distance is not None and not 0 <= self.max_distance < math.inf:
+            raise ValueError(f"max_distance is {self.max_distance}, expected a distance or null")
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -71,10 +82,10 @@ def read_header(path: Path) -> Header:
     try:
         document = json.loads(text)
         stored = document.get("__metadata__", {}).get(_KEY)
-        ends = [tensor["data_offsets"][1] for name, tensor in document.items() if name[0] != "_"]
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+        tensors = [value for name, value in document.items() if name != "__metadata__"]
+        expected = 8 + len(text) + max((int(t["data_offsets"][1]) for t in tensors), default=0)
+    except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError, RecursionError):
         raise BadCheckpoint(f"{path} is not a safetensors file; {_WAY_OUT}") from None
-    expected = 8 + len(text) + max(ends, default=0)
     if size < expected:
         raise BadCheckpoint(
             f"{path} is truncated: {size} bytes of {expected}; copy it again from its source"
@@ -92,13 +103,9 @@ def _raw_header(path: Path) -> tuple[int, bytes]:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
-            if start[:2] == b"PK" or start[:1] == b"\x80":
-                raise BadCheckpoint(
-                    f"{path} is a pickled PyTorch file, which can run code when opened; {_WAY_OUT}"
-                )
             length = int.from_bytes(start, "little")
-            if len(start) < 8 or not 2 <= length <= 100_000_000:
-                raise BadCheckpoint(f"{path} is not a safetensors file; {_WAY_OUT}")
+            if len(start) < 8 or not 2 <= length <= _MAX_HEADER:
+                raise BadCheckpoint(f"{path} {_foreign(start)}; {_WAY_OUT}")
             text = file.read(length)
     except FileNotFoundError:
         raise BadCheckpoint(f"no checkpoint file {path}; see `reid model list`") from None
@@ -107,6 +114,13 @@ def _raw_header(path: Path) -> tuple[int, bytes]:
     if len(text) < length:
         raise BadCheckpoint(f"{path} is truncated in its header; copy it again from its source")
     return size, text
+
+
+def _foreign(start: bytes) -> str:
+    # asked only of an impossible length: that of a good file may well begin with 0x80 or PK
+    if start[:2] == b"PK" or start[:1] == b"\x80":
+        return "is a pickled PyTorch file, which can run code when opened"
+    return "is not a safetensors file"
 
 
 def _parse(path: Path, stored: str) -> Header:
@@ -118,7 +132,9 @@ def _parse(path: Path, stored: str) -> Header:
                 "use the version of Reid search that wrote it"
             )
         header = Header.from_json(value)
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
+        raise BadCheckpoint(f"{path} has a damaged Reid search header: no {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise BadCheckpoint(f"{path} has a damaged Reid search header: {error}") from None
     if header.attribute_names != NAMES:
         raise BadCheckpoint(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from errors import UsageError
+from images.decode import UnreadableImage, decode, read_file
 from images.names import facts_of
 from models.annotations import read_annotations
 from models.transforms import Pixels, Preprocessing
@@ -57,13 +57,13 @@ class LabelledImages:
 def load_training_folder(folder: Path, preprocessing: Preprocessing) -> LabelledImages:
     """Reads `train/` and `annotations_train.csv` of `folder`; junk and distractors are left out.
 
-    An annotation without images is no error. Raises BadTrainingData for a missing folder, an image
-    of a person without annotation, or fewer than two people.
+    An annotation without images is no error. Raises BadTrainingData for a missing folder, a person
+    annotated twice, an image of a person without annotation or that cannot be read, or fewer than
+    two people; BadAnnotations as `read_annotations` does.
     """
     if not (folder / "train").is_dir():
         raise BadTrainingData(f"no folder {folder / 'train'}: expected PPPP_cC_NNNNNNNNN.jpg in it")
-    annotations = read_annotations(folder / "annotations_train.csv")
-    values_of = {int(pid): values for pid, values in annotations.items() if pid.isdecimal()}
+    values_of = _values_of_people(folder / "annotations_train.csv")
     labelled = []
     for path in sorted((folder / "train").glob("*.jpg")):
         pid, camid = facts_of(path.name)
@@ -86,9 +86,22 @@ def load_training_folder(folder: Path, preprocessing: Preprocessing) -> Labelled
     )
 
 
+def _values_of_people(path: Path) -> dict[int, tuple[int, ...]]:
+    found: dict[int, tuple[int, ...]] = {}
+    for pid, values in read_annotations(path).items():
+        if pid.isdecimal():
+            if int(pid) in found:
+                raise BadTrainingData(f"{path}: person {int(pid)} occurs twice, also as {pid!r}")
+            found[int(pid)] = values
+    return found
+
+
 def _pixels(path: Path, preprocessing: Preprocessing) -> Pixels:
-    with Image.open(path) as image:
-        return preprocessing.resize(image.convert("RGB"))
+    # the decoder of the ingest, so that both see the same pixels
+    try:
+        return preprocessing.resize(decode(read_file(str(path)), any_shape=True).image)
+    except UnreadableImage as error:
+        raise BadTrainingData(f"{path}: {error}; mend it or move it away") from None
 
 
 def split_people(pids: list[int], held_out: float, seed: int) -> tuple[set[int], set[int]]:

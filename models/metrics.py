@@ -48,9 +48,23 @@ class Ranking:
         ranks = np.flatnonzero(self.hits_R) + 1
         return float(len(ranks) / ranks[-1])
 
+    @property
+    def chance_average_precision(self) -> float:
+        """The average precision to be expected of a random order of the same gallery.
+
+        With P hits among N images: H/N + (P-1)(N-H) / (N(N-1)), H the N-th harmonic number.
+        """
+        total, hits = len(self.hits_R), int(self.hits_R.sum())
+        if total == 1:
+            return 1.0
+        harmonic = float((1 / np.arange(1, total + 1)).sum())
+        return harmonic / total + (hits - 1) * (total - harmonic) / (total * (total - 1))
+
 
 @dataclass(frozen=True)
 class ReidMetrics:
+    """Means over the valid queries; the two `chance_` figures are what a random order gives."""
+
     mAP: float
     mINP: float
     rank1: float
@@ -58,6 +72,8 @@ class ReidMetrics:
     rank10: float
     num_queries: int
     num_valid_queries: int
+    chance_mAP: float = 0.0
+    chance_rank1: float = 0.0
 
 
 def rank_gallery(
@@ -75,9 +91,9 @@ def protocol_masks(
     g_camids: IntArray,
     duplicates_G: BoolArray | None = None,
 ) -> tuple[BoolArray, BoolArray]:
-    """(same person, dropped) for one query. A camid of -1 in the gallery, or None, is unknown."""
+    """(same person, dropped) for one query. A camid of -1, or None, is unknown: no drop."""
     same_person = (g_pids == q_pid) & (q_pid > DISTRACTOR)
-    same_camera = np.zeros(len(g_pids), bool) if q_camid is None else g_camids == q_camid
+    same_camera = np.zeros(len(g_pids), bool) if q_camid in (None, -1) else g_camids == q_camid
     dropped = (same_person & same_camera) | (g_pids == JUNK)
     return same_person, dropped if duplicates_G is None else dropped | duplicates_G
 
@@ -97,6 +113,8 @@ def summarise(rankings: Iterable[Ranking]) -> ReidMetrics:
         rank10=float((first <= 10).mean()),
         num_queries=len(every),
         num_valid_queries=len(valid),
+        chance_mAP=float(np.mean([ranking.chance_average_precision for ranking in valid])),
+        chance_rank1=float(np.mean([ranking.hits_R.mean() for ranking in valid])),
     )
 
 

@@ -31,12 +31,16 @@ def build(architecture: str) -> nn.Module:
 
 
 def save(path: Path, net: nn.Module, header: Header, *, half: bool = False) -> None:
-    """Writes a checkpoint beside `path`, then moves it there; `half` stores 16-bit numbers."""
+    """Writes a checkpoint beside `path`, then moves it there; `half` stores 16-bit numbers.
+
+    Raises BadCheckpoint for weights that are not finite, or too large for 16 bits.
+    """
     state = {
         name: (t.half() if half and t.is_floating_point() else t).contiguous().cpu()
         for name, t in net.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
+    _check_finite(path, state)
     partial = path.with_name(path.name + ".partial")
     save_file(state, partial, metadata=to_metadata(header))
     partial.replace(path)
@@ -45,7 +49,8 @@ def save(path: Path, net: nn.Module, header: Header, *, half: bool = False) -> N
 def load(path: Path) -> tuple[nn.Module, Header]:
     """The network in evaluation mode with float32 weights, and its header.
 
-    Raises BadCheckpoint as `read_header` does, and where the tensors are not the architecture's.
+    Raises BadCheckpoint as `read_header` does, and where the tensors are not the architecture's or
+    not finite.
     """
     header = read_header(path)
     net = build(header.architecture)
@@ -54,6 +59,7 @@ def load(path: Path) -> tuple[nn.Module, Header]:
     except Exception as error:
         raise BadCheckpoint(f"{path} cannot be read: {error}") from error
     _check_tensors(path, header.architecture, net.state_dict(), state)
+    _check_finite(path, state)
     net.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
     return net.eval(), header
 
@@ -70,6 +76,15 @@ def _check_tensors(
         f"{path} does not hold the weights of {architecture}: {len(differing)} tensors differ, "
         f"the first is {differing[0]}"
     )
+
+
+def _check_finite(path: Path, state: dict[str, Tensor]) -> None:
+    broken = sorted(name for name, tensor in state.items() if not tensor.isfinite().all())
+    if broken:
+        raise BadCheckpoint(
+            f"the weights for {path} are not all finite numbers, the first are {broken[0]}; "
+            "go back to an earlier checkpoint"
+        )
 
 
 def parameter_count(net: nn.Module) -> int:

@@ -38,7 +38,8 @@ def build_trunk(name: str, *, weights: str | None = None) -> tuple[nn.Module, in
     options: dict[str, Any] = {"weights": weights}
     if name == "googlenet":
         # the auxiliary heads serve only training; built without a start they would cost seconds
-        options |= {"init_weights": False}
+        # and with weights torchvision would rescale pixels that this recipe feeds from 0 to 1
+        options |= {"init_weights": False, "transform_input": False}
         options |= {} if weights else {"aux_logits": False}
     builder: Callable[..., nn.Module] = getattr(models, name)
     net = builder(**options)

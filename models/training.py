@@ -3,6 +3,7 @@
 # N images, D=512 embedding numbers, A=56 scores, C=27 columns
 
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from errors import ReidError
-from models.data import LabelledImages, query_mask, split_people
+from models.data import BadTrainingData, LabelledImages, query_mask, split_people
 from models.joint_net import EMBEDDING_DIM, JointNet
 from models.losses import ColumnCrossEntropy, batch_hard_triplet
 from models.metrics import ReidMetrics, evaluate_distmat
@@ -41,7 +42,11 @@ class EpochReport:
 
 @dataclass
 class JointTraining:
-    """One run: the network, its optimiser, and where it stands. Resumes from `folder/last.pt`."""
+    """One run: the network, its optimiser, and where it stands. Resumes from `folder/last.pt`.
+
+    Raises BadTrainingData for fewer people than a batch holds, TrainingFailed for a folder with
+    another run. With `train_on_all` nobody is held out and nothing can be measured.
+    """
 
     images: LabelledImages
     recipe: JointRecipe
@@ -56,7 +61,12 @@ class JointTraining:
         torch.manual_seed(self.recipe.seed)
         trained, held_out = split_people(self.images.pids, self.recipe.held_out, self.recipe.seed)
         if self.train_on_all:
-            trained |= held_out
+            trained, held_out = trained | held_out, set()
+        if len(trained) < self.recipe.people:
+            raise BadTrainingData(
+                f"a batch of this recipe holds {self.recipe.people} people, but there are only "
+                f"{len(trained)} to train on; bring more, or lower `people` in the recipe"
+            )
         self.trained = self.images.of_people(trained)
         self.held_out = self.images.of_people(held_out)
         classes = {pid: position for position, pid in enumerate(self.trained.pids)}
@@ -125,9 +135,10 @@ class JointTraining:
         loss = self._loss(*outputs, classes_N, values_NC)
         value = float(loss.detach())
         if not math.isfinite(value):
+            kept = f"the checkpoint of the epoch before is in {self.folder}"
             raise TrainingFailed(
-                f"the loss became {value} in epoch {self.epoch + 1}; the checkpoint of the epoch "
-                f"before is in {self.folder}; try again with a lower rate"
+                f"the loss became {value} in epoch {self.epoch + 1}; "
+                f"{kept if self.epoch else 'nothing was saved yet'}; try again with a lower rate"
             )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -194,6 +205,7 @@ class JointTraining:
                 "epoch": self.epoch,
                 "history": self.history,
                 "recipe": self.recipe.to_json(),
+                "pids": self.trained.pids,
             },
             partial,
         )
@@ -203,10 +215,17 @@ class JointTraining:
         path = self.folder / "last.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["recipe"] != self.recipe.to_json():
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):
+            raise TrainingFailed(f"{path} is damaged; remove it to start again") from None
+        # runs of before this field was kept are told apart by the number of people alone
+        people = state.get("pids", len(state["classifier"]["weight"]))
+        same_recipe = state["recipe"] == self.recipe.to_json()
+        if not same_recipe or people not in (self.trained.pids, len(self.trained.pids)):
+            other = "other people" if same_recipe else "another recipe"
             raise TrainingFailed(
-                f"{path} belongs to another recipe; name another folder with --out or remove it"
+                f"{path} belongs to {other}; name another folder with --out or remove it"
             )
         self.net.load_state_dict(state["net"])
         self.classifier.load_state_dict(state["classifier"])

@@ -1,0 +1,198 @@
+"""Attribute metrics against scikit-learn, and beside what always answering the majority gives."""
+
+# N images, C=27 columns, A=56 scores
+
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+)
+
+from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
+from models.attribute_metrics import (
+    AttributeMetrics,
+    ColumnMetrics,
+    average_precision,
+    evaluate_attributes,
+)
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Truth, decisions and scores; the people are numbered in pairs of images."""
+
+    truth_NC: Ints
+    decided_NC: Ints
+    scores_NA: npt.NDArray[np.float64]
+
+    @property
+    def identities_N(self) -> npt.NDArray[np.object_]:
+        return (np.arange(len(self.truth_NC)) // 2).astype(object)
+
+    def evaluate(self) -> AttributeMetrics:
+        return evaluate_attributes(
+            self.truth_NC, self.decided_NC, self.scores_NA, self.identities_N
+        )
+
+
+def drawn_case(number: int, seed: int) -> Case:
+    """Random values, some columns rare or constant; scores of few values, so that many tie."""
+    rng = np.random.default_rng(seed)
+
+    def values(skew: float) -> Ints:
+        return np.stack(
+            [
+                np.where(rng.random(number) < rng.random() ** skew, 1,
+                         rng.integers(1, NUM_VALUES[column] + 1, number))
+                for column in COLUMNS
+            ],
+            axis=1,
+        )  # fmt: skip
+
+    return Case(values(0.2), values(1), rng.integers(0, 6, (number, 56)) / 5)
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    return drawn_case(draw(st.integers(1, 20)), draw(st.integers(0, 10**6)))
+
+
+def onehot(values_NC: Ints) -> npt.NDArray[np.bool_]:
+    """The 56 bits that the values set, (N, 56)."""
+    bits_NA = np.zeros((len(values_NC), len(NAMES)), bool)
+    for row, values in enumerate(values_NC.tolist()):
+        for column, value in zip(COLUMNS, values, strict=True):
+            bits_NA[row, LABEL_OF[f"{column}-{value}"] - 1] = True
+    return bits_NA
+
+
+def check(
+    found: ColumnMetrics, truth: Ints, decided: Ints, scores_NA: npt.NDArray[np.float64]
+) -> None:
+    occurring = sorted(set(truth.tolist()))
+    judged = [v for v in occurring if v == 2 or NUM_VALUES[found.name] > 2]
+    assert found.accuracy == pytest.approx(accuracy_score(truth, decided))
+    if len(occurring) < 2:
+        assert found.balanced_accuracy is None
+    else:
+        with warnings.catch_warnings():  # of decided values that never occur
+            warnings.simplefilter("ignore")
+            wanted = balanced_accuracy_score(truth, decided)
+        assert found.balanced_accuracy == pytest.approx(wanted)
+    if not judged:
+        assert (found.f1, found.average_precision) == (None, None)
+        return
+    assert found.f1 == pytest.approx(
+        f1_score(truth, decided, labels=judged, average="macro", zero_division=0)
+    )
+    precisions = [
+        average_precision_score(truth == v, scores_NA[:, LABEL_OF[f"{found.name}-{v}"] - 1])
+        for v in judged
+    ]
+    assert found.average_precision == pytest.approx(np.mean(precisions))
+
+
+@settings(deadline=None, max_examples=12)
+@given(case=cases())
+def test_every_column_equals_scikit_learns(case: Case) -> None:
+    found = case.evaluate()
+    assert tuple(column.name for column in found.columns) == COLUMNS
+    for c, column in enumerate(found.columns):
+        truth = case.truth_NC[:, c]
+        check(column, truth, case.decided_NC[:, c], case.scores_NA)
+        counts = Counter(truth.tolist())
+        assert column.majority_accuracy == pytest.approx(max(counts.values()) / len(truth))
+        rarest = min(sorted(counts), key=lambda value: counts[value])
+        assert column.num_identities == len(set(case.identities_N[truth == rarest].tolist()))
+
+
+@settings(deadline=None)
+@given(case=cases())
+def test_means_and_bits_equal_a_loop(case: Case) -> None:
+    found = case.evaluate()
+    assert found.bits_accuracy == pytest.approx(
+        float((onehot(case.truth_NC) == onehot(case.decided_NC)).mean())
+    )
+    assert found.mean_accuracy == pytest.approx(
+        float((case.truth_NC == case.decided_NC).mean(axis=0).mean())
+    )
+    known = [c.balanced_accuracy for c in found.columns if c.balanced_accuracy is not None]
+    if known:
+        assert found.mean_balanced_accuracy == pytest.approx(sum(known) / len(known))
+    else:
+        assert found.mean_balanced_accuracy is None
+    assert found.num_images == len(case.truth_NC)
+    assert found.num_identities == (len(case.truth_NC) + 1) // 2
+
+
+def test_always_answering_the_majority() -> None:
+    case = drawn_case(300, seed=1)
+    majority = [Counter(column.tolist()).most_common(1)[0][0] for column in case.truth_NC.T]
+    decided_NC = np.tile(np.array(majority), (300, 1))
+    found = Case(case.truth_NC, decided_NC, case.scores_NA).evaluate()
+    assert found.mean_accuracy == pytest.approx(found.majority_accuracy)
+    for c, column in enumerate(found.columns):
+        assert column.accuracy == column.majority_accuracy
+        occurring = len(set(case.truth_NC[:, c].tolist()))
+        wanted = None if occurring == 1 else pytest.approx(1 / occurring)
+        assert column.balanced_accuracy == wanted
+    bits = float((onehot(case.truth_NC) == onehot(decided_NC)).mean())
+    assert found.bits_accuracy == pytest.approx(bits)
+    # a wrong value costs two of the 56 bits, so the bits look better than the 27 columns
+    assert found.bits_accuracy == pytest.approx(1 - (1 - found.mean_accuracy) * 2 * 27 / 56)
+
+
+def test_always_right() -> None:
+    case = drawn_case(40, seed=2)
+    found = Case(case.truth_NC, case.truth_NC, onehot(case.truth_NC).astype(float)).evaluate()
+    assert (found.mean_accuracy, found.bits_accuracy, found.mean_balanced_accuracy) == (1, 1, 1)
+    for column in found.columns:
+        assert {column.f1, column.average_precision} <= {1.0, None}
+
+
+@pytest.mark.parametrize("value", [1, 2])
+def test_an_attribute_that_never_or_always_occurs(value: int) -> None:
+    case = drawn_case(10, seed=3)
+    truth_NC = case.truth_NC.copy()
+    truth_NC[:, COLUMNS.index("hat")] = value
+    found = Case(truth_NC, case.decided_NC, case.scores_NA).evaluate()
+    hat = found.columns[COLUMNS.index("hat")]
+    assert hat.balanced_accuracy is None
+    assert hat.majority_accuracy == 1
+    assert (hat.f1 is None, hat.average_precision is None) == (value == 1, value == 1)
+    assert hat.num_identities == 5
+    known = [c.balanced_accuracy for c in found.columns if c.balanced_accuracy is not None]
+    assert len(known) < 27
+    assert found.mean_balanced_accuracy == pytest.approx(float(np.mean(known)))
+
+
+def test_where_every_attribute_is_constant_there_is_no_balanced_accuracy() -> None:
+    ones_NC = np.ones((4, 27), np.int64)
+    found = Case(ones_NC, ones_NC, np.zeros((4, 56))).evaluate()
+    assert found.mean_balanced_accuracy is None
+    assert (found.mean_accuracy, found.majority_accuracy) == (1, 1)
+
+
+def test_average_precision_counts_equal_scores_as_one_step() -> None:
+    relevant_N = np.array([True, False, True, False])
+    scores_N = np.array([0.5, 0.5, 0.5, 0.1])
+    for order in ([0, 1, 2, 3], [1, 0, 2, 3], [3, 2, 1, 0]):
+        assert average_precision(relevant_N[order], scores_N[order]) == pytest.approx(2 / 3)
+    assert average_precision(np.zeros(4, bool), scores_N) is None
+
+
+def test_no_image_at_all() -> None:
+    with pytest.raises(ValueError, match=r"^expected at least one image$"):
+        drawn_case(0, seed=4).evaluate()

@@ -1,0 +1,194 @@
+"""The default network: MobileNetV2's own trunk, two heads, rows that do not depend on the batch."""
+
+# N images, H and W pixels, A=56 scores, D=512 embedding numbers
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models import mobilenet_v2
+
+from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
+from models.checkpoint import Header
+from models.extractor import Extractor, UnknownDevice, choose_device
+from models.joint_net import JointNet, column_softmax
+from models.nets import parameter_count, save
+from models.tensors import normalise
+from models.transforms import JOINT, Pixels, Preprocessing
+from models.trunks import MobileNetV2, load_in_order
+
+# The same image in batches of 16, 37 and 64, on one thread and on two: equal to the bit. In smaller
+# ones, which take other kernels: numbers 5e-7 apart, embeddings 2e-6 (L2). The limits leave room
+# for other processors, and stay within the 1e-5 that a search fetches beyond its limit.
+LARGE_BATCH, SMALL_BATCH = 1e-6, 1e-5
+
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def weights_of(net: nn.Module) -> list[Tensor]:
+    named = net.state_dict().items()
+    return [tensor for name, tensor in named if not name.endswith("num_batches_tracked")]
+
+
+def stirred(net: Net, seed: int) -> Net:
+    """Random scales and the statistics of a batch: as initialised, all rows would be alike."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.momentum = 1.0
+            with torch.no_grad():
+                module.weight.uniform_(0.5, 1.5, generator=generator)
+                module.bias.uniform_(-0.1, 0.1, generator=generator)
+    with torch.no_grad():
+        net.train()(torch.rand(16, 3, 128, 64, generator=generator))
+    return net.eval()
+
+
+def test_the_trunk_has_torchvisions_tensors_in_torchvisions_order() -> None:
+    with torch.device("meta"):
+        ours, theirs = MobileNetV2(), mobilenet_v2().features
+    assert [(n.removeprefix("features."), t.shape) for n, t in ours.state_dict().items()] == [
+        (n, t.shape) for n, t in theirs.state_dict().items()
+    ]
+    assert len(weights_of(ours)) == 260
+    assert parameter_count(ours) == parameter_count(theirs) == 2_223_872
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(10)
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 64), (96, 160)])
+@pytest.mark.parametrize(("last_stride", "reduction"), [(1, 16), (2, 32)])
+def test_the_map_is_a_sixteenth_with_last_stride_1(
+    height: int, width: int, last_stride: int, reduction: int
+) -> None:
+    with torch.device("meta"):
+        maps = MobileNetV2(last_stride)(torch.empty(2, 3, height, width))
+    assert maps.shape == (2, 1280, height // reduction, width // reduction)
+
+
+def test_with_torchvisions_weights_it_gives_torchvisions_features() -> None:
+    theirs = stirred(mobilenet_v2().features, 5)
+    ours = MobileNetV2(last_stride=2)
+    load_in_order(ours, weights_of(theirs))
+    images_NCHW = torch.rand(2, 3, 128, 64)
+    with torch.inference_mode():
+        wanted = theirs(images_NCHW)
+        found = ours.eval()(images_NCHW)
+    assert float(wanted.std()) > 0.01
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_weights_of_another_number_or_shape_are_refused() -> None:
+    trunk = MobileNetV2()
+    weights = [tensor.clone() for tensor in weights_of(trunk)]
+    with pytest.raises(ValueError, match=r"^expected 260 tensors, got 259$"):
+        load_in_order(trunk, weights[:-1])
+    weights[5] = weights[5].new_zeros(3)
+    with pytest.raises(ValueError, match=r"^tensor 5: expected \(32, 1, 3, 3\), got \(3,\)$"):
+        load_in_order(trunk, weights)
+
+
+def test_column_softmax_sums_to_one_within_each_column() -> None:
+    logits_NA = torch.randn(7, 56, generator=torch.Generator().manual_seed(6)) * 20
+    scores_NA = column_softmax(logits_NA)
+    assert bool(((scores_NA >= 0) & (scores_NA <= 1)).all())
+    for column in COLUMNS:
+        start, size = LABEL_OF[f"{column}-1"] - 1, NUM_VALUES[column]
+        assert NAMES[start + size - 1] == f"{column}-{size}"
+        part = slice(start, start + size)
+        torch.testing.assert_close(scores_NA[:, part].sum(1), torch.ones(7))
+        torch.testing.assert_close(scores_NA[:, part], logits_NA[:, part].softmax(1))
+
+
+def test_the_head_is_as_designed() -> None:
+    net = JointNet()
+    assert (net.embedding.in_features, net.embedding.out_features) == (1280, 512)
+    assert net.embedding.bias is None
+    assert net.neck.num_features == 512
+    assert not net.neck.bias.requires_grad, "the neck keeps its centre: Bag of Tricks"
+    assert parameter_count(net) < 4_000_000
+
+
+def test_search_uses_what_comes_after_the_neck() -> None:
+    net = stirred(JointNet(), 7)
+    images_NCHW = torch.rand(3, 3, 128, 64)
+    with torch.inference_mode():
+        outputs = net.training_outputs(images_NCHW)
+        scores_NA, embeddings_ND = net(images_NCHW)
+        assert torch.equal(outputs.neck_ND, net.neck(outputs.raw_ND))
+    wanted_ND = outputs.neck_ND / outputs.neck_ND.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(embeddings_ND, wanted_ND)
+    torch.testing.assert_close(scores_NA, column_softmax(outputs.logits_NA), rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def extractor(tmp_path_factory: pytest.TempPathFactory) -> Extractor:
+    torch.manual_seed(8)
+    path = tmp_path_factory.mktemp("joint") / "model.safetensors"
+    save(path, stirred(JointNet(), 8), Header(JointNet.architecture, JOINT))
+    return Extractor(path, "cpu")
+
+
+@pytest.fixture(scope="module")
+def pixels_NHWC() -> Pixels:
+    return np.random.default_rng(9).integers(0, 256, (64, 128, 64, 3), dtype=np.uint8)
+
+
+def test_embeddings_have_length_1(extractor: Extractor, pixels_NHWC: Pixels) -> None:
+    scores_NA, embeddings_ND = extractor(pixels_NHWC)
+    assert (scores_NA.shape, embeddings_ND.shape) == ((64, 56), (64, 512))
+    assert {scores_NA.dtype, embeddings_ND.dtype} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(np.linalg.norm(embeddings_ND, axis=1), 1, rtol=0, atol=1e-6)
+    assert float(embeddings_ND.std(axis=0).max()) > 1e-3, "different images, different rows"
+
+
+def test_a_row_depends_on_its_image_alone(extractor: Extractor, pixels_NHWC: Pixels) -> None:
+    whole = extractor(pixels_NHWC)
+    turned = extractor(np.ascontiguousarray(pixels_NHWC[::-1]))
+    fewer = extractor(pixels_NHWC[:37])
+    for in_whole, in_turned, in_fewer in zip(whole, turned, fewer, strict=True):
+        np.testing.assert_allclose(in_turned[::-1], in_whole, rtol=0, atol=LARGE_BATCH)
+        np.testing.assert_allclose(in_fewer, in_whole[:37], rtol=0, atol=LARGE_BATCH)
+
+
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_a_row_of_a_small_batch_is_nearly_the_same(
+    extractor: Extractor, pixels_NHWC: Pixels, size: int
+) -> None:
+    for few, whole in zip(extractor(pixels_NHWC[:size]), extractor(pixels_NHWC), strict=True):
+        assert float(np.linalg.norm(few - whole[:size], axis=1).max()) < SMALL_BATCH
+
+
+def test_pixels_become_normalised_channels() -> None:
+    preprocessing = Preprocessing(1, 2, (0.5, 0.25, 0.0), (0.5, 0.25, 1.0))
+    pixels_NHWC = torch.tensor([[[[0, 0, 0], [255, 255, 255]]]], dtype=torch.uint8)
+    found = normalise(pixels_NHWC, preprocessing)
+    assert found.dtype == torch.float32
+    wanted = torch.tensor([[[[-1.0, 1.0]], [[-1.0, 3.0]], [[0.0, 1.0]]]])
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_device_that_is_not_there() -> None:
+    for name in ("abacus", "cuda:99"):
+        with pytest.raises(UnknownDevice) as caught:
+            choose_device(name)
+        assert str(caught.value) == f"no device {name!r} here; use cpu, cuda, cuda:1 ... or auto"
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_the_shipped_checkpoint_is_small_and_works(
+    pixels_NHWC: Pixels,
+) -> None:
+    shipped = Path(__file__).parents[2] / "models" / "weights" / "default.safetensors"
+    assert shipped.stat().st_size < 8_000_000
+    extractor = Extractor(shipped, "cpu")
+    assert extractor.header.architecture == JointNet.architecture
+    _, embeddings_ND = extractor(pixels_NHWC[:2])
+    np.testing.assert_allclose(np.linalg.norm(embeddings_ND, axis=1), 1, rtol=0, atol=1e-6)
