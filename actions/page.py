@@ -1,6 +1,5 @@
 """What the page needs beside the actions that the command line uses."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -40,13 +39,6 @@ class UnknownImage(UsageError):
     """No image of that number can be searched for."""
 
 
-class NothingAsked(UsageError):
-    """Neither an image nor a filter was given."""
-
-    def __init__(self) -> None:
-        super().__init__("nothing to look for: give an image, or a filter with --where")
-
-
 class Networks:
     """The network of the model in use, loaded once and kept. Safe to call from any thread."""
 
@@ -84,10 +76,7 @@ def search(
 
     Raises NothingAsked, UnknownImage, and what `actions.search.search` raises.
     """
-    if query is None and not asked.where:
-        raise NothingAsked
-    if query is None and asked.max_distance:
-        raise UsageError("--max-distance needs an image to measure from")
+    asked.check(with_image=query is not None)
 
     def embed(model: ModelRow) -> Embedded:
         if isinstance(query, int):
@@ -168,7 +157,7 @@ def set_page(engine: Engine, name: str, *, offset: int, size: int) -> SetPage:
         ).scalar_one()
         answers = []
         if offset < total:
-            answers = stored_answers(connection, runs[0]["id"], first=offset + size)[offset:]
+            answers = stored_answers(connection, runs[0]["id"], first=size, offset=offset)
     drawn = [
         Picture(item.answer, item.thumbnail, {}, deciding_fields(item.question)) for item in answers
     ]
@@ -177,8 +166,11 @@ def set_page(engine: Engine, name: str, *, offset: int, size: int) -> SetPage:
 
 def health(engine: Engine) -> str:
     """The schema's revision. Raises DatabaseUnreachable, WrongSchema."""
-    with reach(engine) as connection:
-        revision = current_revision(connection)
+    try:
+        with reach(engine) as connection:
+            revision = current_revision(connection)
+    except DatabaseUnreachable as down:
+        raise DatabaseUnreachable(unreachable(engine, down)) from down
     if revision != HEAD:
         raise WrongSchema(
             f"the database is at schema {revision or 'none'}, this program needs {HEAD}; "
@@ -211,12 +203,12 @@ def sentence(engine: Engine, error: Exception) -> str | None:
         with reach(engine):
             return said
     except DatabaseUnreachable as down:
-        return unreachable(engine.url.query, down)
+        return unreachable(engine, down)
 
 
-def unreachable(url_query: Mapping[str, Any], down: DatabaseUnreachable) -> str:
+def unreachable(engine: Engine, down: DatabaseUnreachable) -> str:
     """The way out where the embedded server was stopped under the page; else as it is said."""
-    if str(url_query.get("host", "")).startswith("/"):
+    if str(engine.url.query.get("host", "")).startswith("/"):
         return (
             "the embedded database server was stopped; any reid command that needs it starts it "
             "again: try `reid status`"

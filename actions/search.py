@@ -12,14 +12,16 @@ from actions.models import chosen
 from db.audit import record
 from db.collections import collections_named
 from db.models import ModelRow
+from errors import UsageError
 from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
 from images.names import facts_of
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse
 from search.filters.tree import leaves
 from search.one import answer_filter, answer_one
-from search.question import QueryPerson, Question, Scope, resolve_max_distance
+from search.question import BadQuestion, QueryPerson, Question, Scope, resolve_max_distance
 from search.records import Answer
+from search.stored import mean_embedding
 
 if TYPE_CHECKING:
     from models.extractor import Extractor
@@ -66,6 +68,13 @@ class EmbeddedImage:
 Embedded = tuple[list[EmbeddedImage], dict[str, str]]
 
 
+class NothingAsked(UsageError):
+    """Neither an image nor a filter was given."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing to look for: give an image, or a filter with --where")
+
+
 @dataclass(frozen=True)
 class Asked:
     """A question in the user's words. `where` is filter text, `max_distance` a number or auto."""
@@ -77,6 +86,15 @@ class Asked:
     not_same_camera: bool = False
     no_duplicates: bool = False
     model: str | None = None
+
+    def check(self, *, with_image: bool) -> None:
+        """Raises NothingAsked, or BadQuestion for a distance from nothing."""
+        if with_image:
+            return
+        if not self.where:
+            raise NothingAsked
+        if self.max_distance:
+            raise BadQuestion("--max-distance needs an image to measure from")
 
     def question(self, model: ModelRow) -> Question:
         """Raises BadFilter, BadQuestion."""
@@ -203,13 +221,17 @@ def search(
     *,
     device: str | None = None,
     purpose: str | None = None,
+    same_person: bool = False,
 ) -> Found:
-    """Answers each image, or the filter alone; every answer is written to the audit log."""
+    """Answers each image, or the filter alone; every answer is written to the audit log.
+
+    With `same_person` the images are one query: the mean of their embeddings.
+    """
 
     def embed(model: ModelRow) -> Embedded:
         return embed_files(engine, model, files, device)
 
-    return search_people(engine, asked, embed if files else None, purpose)
+    return search_people(engine, asked, embed if files else None, purpose, same_person)
 
 
 def search_people(
@@ -217,6 +239,7 @@ def search_people(
     asked: Asked,
     embed: Callable[[ModelRow], Embedded] | None,
     purpose: str | None = None,
+    same_person: bool = False,
 ) -> Found:
     """The same for the images that `embed` gives, once the question is known to be a good one."""
     model = chosen(engine, asked.model)
@@ -224,17 +247,35 @@ def search_people(
     with engine.connect() as connection:
         scope = asked.scope(connection, model)
     images, failed = embed(model) if embed else ([], {})
+    queries = [image.as_query() for image in images]
+    if same_person and len(queries) > 1:
+        queries = [one_query(queries)]
     with engine.begin() as connection:
         if embed:
-            answers = [
-                answer_one(connection, scope, question, image.as_query()) for image in images
-            ]
+            answers = [answer_one(connection, scope, question, query) for query in queries]
         else:
             answers = [answer_filter(connection, scope, question)]
         for answer in answers:
             _audit(connection, asked, answer, purpose)
-    thumbnails = tuple(image.thumbnail for image in images) if embed else (None,)
+    thumbnails = tuple(image.thumbnail for image in images[: len(queries)]) if embed else (None,)
     return Found(tuple(answers), thumbnails, failed, question)
+
+
+def one_query(queries: Sequence[QueryPerson]) -> QueryPerson:
+    """Several images of one person as one query; what they disagree on is unknown."""
+
+    def agreed(values: set[Any]) -> Any:
+        return values.pop() if len(values) == 1 else None
+
+    first = queries[0]
+    return QueryPerson(
+        f"{first.name} and {len(queries) - 1} more",
+        mean_embedding([query.embedding_D for query in queries]),
+        tuple(digest for query in queries for digest in query.content_hashes),
+        agreed({query.pid for query in queries}),
+        agreed({query.camid for query in queries}),
+        agreed({query.identities for query in queries}),
+    )
 
 
 def _audit(connection: Connection, asked: Asked, answer: Answer, purpose: str | None) -> None:

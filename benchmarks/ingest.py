@@ -16,11 +16,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actions.ingest import Options, ingest, load_network  # noqa: E402
-from actions.models import chosen  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
-from images.decode import decode, read_file  # noqa: E402
-from images.walk import walk  # noqa: E402
+from actions.ingest import Options, ingest, load_network
+from actions.models import chosen
+from db.connect import Place, open_database
+from images.decode import decode, read_file
+from images.walk import walk
 
 
 def forward_rate(folder: Path, home: Path, batch: int) -> float:
@@ -60,7 +60,8 @@ def main() -> None:
         bare_again = forward_rate(part, home, given.batch)
         forward = (bare + bare_again) / 2
         print(
-            f"bare forward        {forward:9.1f} images/s  (before {bare:.1f}, after {bare_again:.1f})"
+            f"bare forward        {forward:9.1f} images/s  "
+            f"({bare:.1f} before, {bare_again:.1f} after)"
         )
         rate = stored.images_per_second
         print(f"ingest end to end   {rate:9.1f} images/s  {rate / forward:.2f} of the forward")

@@ -32,7 +32,8 @@ def reid(query: str, galleries: tuple[str, ...], model: str | None, format_: str
     if format_ == "table":
         note(
             f"a random order gives mAP {metrics.chance_mAP:.4f}, "
-            f"rank-1 {metrics.chance_rank1:.4f}; {metrics.num_valid_queries} of {metrics.num_queries} queries have a match to find"
+            f"rank-1 {metrics.chance_rank1:.4f}; {metrics.num_valid_queries} of "
+            f"{metrics.num_queries} queries have a match to find"
         )
     if report.trained_on:
         note(

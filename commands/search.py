@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @options.model
 @options.device
 @options.purpose
+@click.option("--same-person", is_flag=True, help="All IMAGEs show one person: one query.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a picture of the matches.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page of the matches.")
 @format_option
@@ -34,6 +35,7 @@ def search(
     model: str | None,
     device: str | None,
     purpose: str | None,
+    same_person: bool,
     sheet: Path | None,
     html: Path | None,
     format_: str,
@@ -46,10 +48,6 @@ def search(
     from actions.search import Asked
     from actions.search import search as run
 
-    if not images and not where:
-        raise UsageError("nothing to look for: give an image, or a filter with --where")
-    if not images and max_distance:
-        raise UsageError("--max-distance needs an image to measure from")
     asked = Asked(
         collections=collections,
         where=where,
@@ -59,9 +57,10 @@ def search(
         no_duplicates=no_duplicates,
         model=model,
     )
+    asked.check(with_image=bool(images))
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]
-    found = run(engine, asked, files, device=device, purpose=purpose)
+    found = run(engine, asked, files, device=device, purpose=purpose, same_person=same_person)
     emit({"queries": [to_json(a) for a in found.answers]}, _rows(found.answers), format_)
     for answer in found.answers if format_ == "table" else ():
         note(_facts(answer))

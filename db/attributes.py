@@ -4,8 +4,8 @@ Source: the 27 columns of the Market-1501 attribute annotations (Lin et al., 201
 `annotations_train.csv`. `age` has four values, the other 26 have two: 26 x 2 + 4 = 56.
 
 A *score* is a probability in [0, 1]. A *label* is the 1-based position, 1 to 56, of a value that
-was decided for its column: `labels` holds 27 of them, one a column, in ascending order, and label `i`
-belongs to `scores[i]` in SQL, where arrays count from 1. Standard library only.
+was decided for its column: `labels` holds 27 of them, one a column, in ascending order, and label
+`i` belongs to `scores[i]` in SQL, where arrays count from 1. Standard library only.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,10 @@
 """Collections: named sets of images within an identity space."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, text, update
+from sqlalchemy import ARRAY, BigInteger, Connection, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from db.schema import Collection, Image
@@ -78,6 +79,23 @@ def image_counts(connection: Connection) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(stmt)}
 
 
+_LOCK = 0x5E1DC  # the advisory locks' first key: "a collection of Reid search"
+
+
+def hold(connection: Connection, collection_ids: Iterable[int], *, alone: bool) -> None:
+    """Waits until nobody else holds these collections, or nobody alone; until the transaction ends.
+
+    Registering, pruning and removing want a collection alone. Storing and running share it. Each
+    takes it before any row: their orders of rows differ, and would meet in deadlocks.
+    """
+    function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    for collection_id in sorted(set(collection_ids)):
+        connection.execute(
+            text(f"SELECT {function}(:kind, CAST(:id AS int))"),
+            {"kind": _LOCK, "id": collection_id},
+        )
+
+
 def bump(connection: Connection, collection_id: int) -> None:
     """Notes that the gallery has changed; runs made before are stale."""
     stmt = update(Collection).where(Collection.id == collection_id)
@@ -86,17 +104,20 @@ def bump(connection: Connection, collection_id: int) -> None:
 
 def remove(connection: Connection, collection_id: int) -> None:
     """Removes a collection with its images, features, thumbnails and matches."""
+    hold(connection, [collection_id], alone=True)
     connection.execute(delete(Collection).where(Collection.id == collection_id))
 
 
 def mark_missing(connection: Connection, image_ids: list[int]) -> None:
     """Notes files that were not found any more; they stay searchable until pruned."""
-    stmt = update(Image).where(Image.id.in_(image_ids), Image.missing_since.is_(None))
+    listed = func.any_(literal(image_ids, ARRAY(BigInteger)))  # of any length, unlike IN
+    stmt = update(Image).where(Image.id == listed, Image.missing_since.is_(None))
     connection.execute(stmt.values(missing_since=func.now()))
 
 
 def prune(connection: Connection, collection_id: int) -> int:
     """Removes the images whose files are missing; gives their number."""
+    hold(connection, [collection_id], alone=True)
     stmt = delete(Image).where(
         Image.collection_id == collection_id, Image.missing_since.is_not(None)
     )

@@ -102,17 +102,19 @@ def open_database(place: Place | None = None) -> Engine:
     """
     place = place or resolve()
     engine = make_engine(place)
-    with reach(engine) as connection:
-        revision = current_revision(connection)
-    if revision == HEAD:
-        return engine
-    if revision is None and place.embedded:
-        from db.upgrade import upgrade
+    try:
+        with reach(engine) as connection:
+            revision = current_revision(connection)
+        if revision is None and place.embedded:
+            from db.upgrade import upgrade
 
-        upgrade(engine)
-        return engine
-    engine.dispose()
-    raise WrongSchema(_schema_sentence(revision))
+            upgrade(engine)
+        elif revision != HEAD:
+            raise WrongSchema(_schema_sentence(revision))
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
 
 
 def _schema_sentence(revision: str | None) -> str:
@@ -152,6 +154,8 @@ def unreachable_sentence(url: URL, cause: object) -> str:
     if "does not exist" in said:
         said = said.split("FATAL: ")[-1]
         return f"the server at {where} says: {said}; create it, or check REID_DATABASE_URL"
+    if "FATAL: " in said:
+        return f"the server at {where} refuses: {said.split('FATAL: ')[-1][:200]}"
     return (
         f"no database server answers at {where}; start it, or unset REID_DATABASE_URL "
         f"for the embedded one ({said[:200]})"

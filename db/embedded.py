@@ -6,6 +6,7 @@ a private folder; TCP is off unless `listen` is given, and then a password is as
 
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -15,16 +16,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from filelock import FileLock, Timeout
 from psycopg import sql
 
-from db.embedded_process import EmbeddedServerFailed, hand_over, run, start
+from db.embedded_process import EmbeddedServerFailed, hand_over, owned, run, start
+from db.embedded_state import forget_dead, orphans, running
 
 USER, DATABASE = "reid", "reid"
 _PATIENCE_S = 600  # a recovery after a crash may replay much
+_PORT = 5432  # names the socket's file where nothing listens on TCP
 _SOCKET_LIMIT = 90  # bytes; the system allows 107 with the file name
+# what a list of folders, libpq's list of hosts and a URL all take as part of a name
+_PLAIN_PATH = re.compile(r"/[^,:;@%\"'\\\x00-\x1f\ud800-\udfff]*")
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,34 @@ class EmbeddedServer:
 
     @property
     def socket_folder(self) -> Path:
-        """Beside the data where the path is short enough for a socket, else a private one."""
+        """Where a running server has its socket, or where ours will be."""
+        server = running(self.data)
+        if server and server.sockets:
+            return server.sockets
+        return self._own_socket_folder()
+
+    def _own_socket_folder(self) -> Path:
+        # beside the data where a socket may have that path, else in a private temporary folder
         beside = self.home / "socket"
-        if len(os.fsencode(beside)) <= _SOCKET_LIMIT:
+        if len(os.fsencode(beside)) <= _SOCKET_LIMIT and _PLAIN_PATH.fullmatch(str(beside)):
             return beside
         digest = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"reid-{os.getuid()}-{digest}"
+        name = f"reid-{os.getuid()}-{digest}"
+        temporary = Path(tempfile.gettempdir())
+        fits = len(os.fsencode(temporary / name)) <= _SOCKET_LIMIT
+        return (temporary if fits else Path("/tmp")) / name
+
+    @property
+    def port(self) -> int:
+        server = running(self.data)
+        if server:
+            return server.port
+        return self.listen[1] if self.listen else _PORT
 
     def url(self) -> str:
         """A libpq URL for the socket."""
-        return f"postgresql://{USER}@/{DATABASE}?host={self.socket_folder}"
+        folder = quote(str(self.socket_folder), safe="/")
+        return f"postgresql://{USER}@/{DATABASE}?host={folder}&port={self.port}"
 
     def tcp_url(self) -> str:
         """A libpq URL with the password, where the server listens on TCP."""
@@ -72,7 +96,8 @@ class EmbeddedServer:
 
         Raises EmbeddedServerFailed.
         """
-        if self._answers():
+        if self._answers(DATABASE):
+            self._check_listens()
             return
         try:
             self.home.mkdir(parents=True, exist_ok=True)
@@ -80,6 +105,7 @@ class EmbeddedServer:
                 if not (self.data / "PG_VERSION").exists():
                     self._create()
                 self._start()
+                self._check_listens()
         except OSError as error:
             raise EmbeddedServerFailed(
                 f"cannot keep the embedded database in {self.home}: {error.strerror}; "
@@ -89,11 +115,11 @@ class EmbeddedServer:
     def stop(self) -> bool:
         """Ends every session and shuts down cleanly; False where nothing ran."""
         with self._lock():
-            pid = self._pid()
-            if pid is None:
+            server = running(self.data)
+            if server is None:
                 return False
-            os.kill(pid, signal.SIGINT)
-            self._wait_for(lambda: self._pid() is None, "stop")
+            os.kill(server.pid, signal.SIGINT)
+            self._wait_for(lambda: running(self.data) is None, "stop")
             return True
 
     @contextmanager
@@ -135,67 +161,80 @@ class EmbeddedServer:
         building.rename(self.data)
 
     def _start(self) -> None:
-        if self._pid() is None:
-            self.socket_folder.mkdir(parents=True, exist_ok=True)
-            hand_over(self.socket_folder)
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+        if running(self.data) is None:
+            # two servers in one folder would destroy it: what a killed one left must end first
+            self._wait_for(lambda: not orphans(self.data), "end what was left of it")
+            forget_dead(self.data)
+            self._make_socket_folder()
             process = start(self._arguments(), self.log)
             self._wait_for(lambda: process.poll() is not None or self._answers(), "start")
         else:
-            self._wait_for(lambda: self._pid() is None or self._answers(), "start")
+            self._wait_for(lambda: running(self.data) is None or self._answers(), "start")
         if not self._answers():
             raise EmbeddedServerFailed(
                 f"the embedded Postgres did not start: {self._last_words()}; see {self.log}"
             )
         self._prepare()
 
+    def _make_socket_folder(self) -> None:
+        folder = self._own_socket_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # a folder that others wait with in /tmp would let them answer in our name
+        if folder.is_symlink() or not owned(folder):
+            raise EmbeddedServerFailed(
+                f"{folder} belongs to somebody else; remove it, or set REID_HOME to a short path"
+            )
+        hand_over(folder)
+        # a killed server's socket and its lock file, whose number may be somebody else's by now
+        for left_over in folder.glob(".s.PGSQL.*"):
+            left_over.unlink()
+
+    def _check_listens(self) -> None:
+        server = running(self.data)
+        if self.listen and server and (server.tcp_host is None or server.port != self.listen[1]):
+            raise EmbeddedServerFailed(
+                f"the embedded Postgres runs already, without TCP on port {self.listen[1]}; "
+                "stop it first with `reid db stop`"
+            )
+
     def _prepare(self) -> None:
-        """The database and, where TCP is on, the user's password."""
-        with self._maintenance() as connection:
-            exists = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
-            ).fetchone()
-            if not exists:
-                connection.execute(f"CREATE DATABASE {DATABASE}")
+        """The user's password, then the database: who sees that finds everything ready."""
+        with self._connect("postgres") as connection:
             password = self.password_file.read_text().strip()
             connection.execute(
                 sql.SQL("ALTER ROLE {} PASSWORD {}").format(
                     sql.Identifier(USER), sql.Literal(password)
                 )
             )
+            exists = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
+            ).fetchone()
+            if not exists:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
 
-    def _maintenance(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self, database: str) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
-            host=str(self.socket_folder), user=USER, dbname="postgres", autocommit=True
+            host=str(self.socket_folder),
+            port=self.port,
+            user=USER,
+            dbname=database,
+            autocommit=True,
         )
 
-    def _answers(self) -> bool:
+    def _answers(self, database: str = "postgres") -> bool:
         if not any(self.socket_folder.glob(".s.PGSQL.*")):
             return False
         try:
-            self._maintenance().close()
+            self._connect(database).close()
         except psycopg.OperationalError:
             return False
         return True
 
-    def _pid(self) -> int | None:
-        """The running server's process, None where there is none or the file is left over."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            pid = int(lines[0])
-            os.kill(pid, 0)
-            command = Path(f"/proc/{pid}/cmdline")
-            if command.exists() and str(self.data).encode() not in command.read_bytes():
-                return None
-        except (OSError, ValueError, IndexError):
-            return None
-        return pid
-
     def _arguments(self) -> list[str]:
         settings = {
             "listen_addresses": self.listen[0] if self.listen else "",
-            "port": str(self.listen[1]) if self.listen else "5432",
-            "unix_socket_directories": str(self.socket_folder),
+            "port": str(self.listen[1] if self.listen else _PORT),
+            "unix_socket_directories": f'"{self._own_socket_folder()}"',
             "unix_socket_permissions": "0700",
             "logging_collector": "off",
             "log_min_messages": "warning",

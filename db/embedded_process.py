@@ -5,6 +5,7 @@ folder has to be opened to others. Where namespaces are not allowed (some contai
 runs as `nobody` and its folder is handed to that user.
 """
 
+import atexit
 import ctypes
 import importlib.util
 import os
@@ -84,6 +85,12 @@ def hand_over(folder: Path) -> None:
         os.chown(folder, *_account())
 
 
+def owned(folder: Path) -> bool:
+    """Whether a folder belongs to this user, or to the one the server runs as for root."""
+    owner = folder.stat().st_uid
+    return owner == os.geteuid() or (_demotion() is _become_nobody and owner == _account()[0])
+
+
 def _environment() -> dict[str, str]:
     # C.UTF-8 exists everywhere; a user's own locale may not
     return {**os.environ, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -108,7 +115,8 @@ def run(name: str, arguments: Sequence[str]) -> None:
 
 def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
     """Starts `postgres` detached from this process and its terminal, writing to `log`."""
-    with log.open("ab") as output:
+    # failed statements stand in the log, with what was asked
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
         process = subprocess.Popen(
             [str(program("postgres")), *arguments],
             preexec_fn=_demotion(),
@@ -119,5 +127,13 @@ def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
             stderr=output,
             start_new_session=True,
         )
-    _started.append(process)  # it outlives this process; forgetting it would be called a leak
+    _started.append(process)
     return process
+
+
+@atexit.register
+def _leave_running() -> None:
+    """A server outlives this process on purpose; `subprocess` would call that a leak."""
+    for process in _started:
+        if process.poll() is None:
+            process.returncode = 0

@@ -127,7 +127,9 @@ def register(
             "INSERT INTO task (model_id, image_id, allow_any_shape)"
             " SELECT :model, id, :any_shape FROM unnest(:ids ::bigint[]) AS id ORDER BY id"
             " ON CONFLICT (model_id, image_id) DO UPDATE SET state = 'pending', owner = NULL,"
-            " leased_until = NULL, reason = NULL, attempts = 0, updated_at = now(),"
+            " leased_until = NULL, reason = NULL, updated_at = now(),"
+            # what was left open by a worker that ended keeps its count: it may be the reason
+            " attempts = CASE WHEN task.state IN ('done', 'failed') THEN 0 ELSE task.attempts END,"
             " allow_any_shape = excluded.allow_any_shape"
             f" WHERE NOT (task.state = 'leased' AND {_ALIVE})"
         ),
@@ -168,6 +170,7 @@ def claim(
                 SELECT task.image_id FROM task JOIN image i ON i.id = task.image_id
                 WHERE task.model_id = :model AND task.state IN ('pending', 'leased')
                 AND (task.state = 'pending' OR NOT {_ALIVE}) {in_collection}
+                AND task.attempts < :most
                 ORDER BY task.image_id LIMIT :limit FOR UPDATE OF task SKIP LOCKED
             ), leased AS (
                 UPDATE task SET state = 'leased', owner = :worker, attempts = attempts + 1,
@@ -184,22 +187,31 @@ def claim(
             "worker": worker_id,
             "limit": limit,
             "lease": LEASE_S,
+            "most": MAX_ATTEMPTS,
             "collection": collection_id,
         },
     )
     return [Claim(*row) for row in rows]
 
 
-def give_up_exhausted(connection: Connection, model_id: int) -> int:
+def give_up_exhausted(
+    connection: Connection, model_id: int, collection_id: int | None = None
+) -> int:
     """Fails what has ended its worker too often; gives the number of items."""
+    in_collection = "AND i.collection_id = :collection" if collection_id is not None else ""
     return connection.execute(
         text(
             "UPDATE task SET state = 'failed', owner = NULL, leased_until = NULL,"
             " updated_at = now(), reason = 'the worker ended ' || attempts ||"
             " ' times while it worked on a batch with this file'"
-            f" WHERE model_id = :model AND state = 'leased' AND attempts >= :most AND NOT {_ALIVE}"
+            " FROM (SELECT task.model_id AS m, task.image_id AS i FROM task"
+            " JOIN image i ON i.id = task.image_id"
+            " WHERE task.model_id = :model AND state IN ('pending', 'leased')"
+            f" AND attempts >= :most AND (state = 'pending' OR NOT {_ALIVE}) {in_collection}"
+            " ORDER BY task.image_id FOR UPDATE OF task SKIP LOCKED) AS ended"
+            " WHERE model_id = m AND image_id = i"
         ),
-        {"model": model_id, "most": MAX_ATTEMPTS},
+        {"model": model_id, "most": MAX_ATTEMPTS, "collection": collection_id},
     ).rowcount
 
 
@@ -208,7 +220,9 @@ def release(connection: Connection, worker_id: int) -> int:
     return connection.execute(
         text(
             "UPDATE task SET state = 'pending', owner = NULL, leased_until = NULL,"
-            " attempts = attempts - 1 WHERE owner = :worker AND state = 'leased'"
+            " attempts = attempts - 1 FROM (SELECT model_id AS m, image_id AS i FROM task"
+            " WHERE owner = :worker AND state = 'leased' ORDER BY model_id, image_id FOR UPDATE)"
+            " AS held WHERE model_id = m AND image_id = i"
         ),
         {"worker": worker_id},
     ).rowcount
@@ -242,11 +256,12 @@ def settle(
 
 
 def reopen(connection: Connection, model_id: int, ids: Sequence[int]) -> None:
-    """Makes leased items pending again; the caller holds their leases."""
+    """Makes leased items pending again, uncounted; the caller holds their leases."""
     if ids:
         connection.execute(
             text(
-                "UPDATE task SET state = 'pending', owner = NULL, leased_until = NULL"
+                "UPDATE task SET state = 'pending', owner = NULL, leased_until = NULL,"
+                " attempts = attempts - 1"
                 " WHERE model_id = :model AND image_id = ANY(:ids)"
             ),
             {"model": model_id, "ids": list(ids)},

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from db import manifest
 from db.arrays import feature_rows
 from db.attributes import decide
-from db.collections import bump
+from db.collections import bump, hold
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def store_batch(
 
     What another worker has taken over meanwhile is left to it.
     """
+    hold(connection, {image.collection_id for image in batch.read}, alone=False)
     ours = manifest.owned(connection, worker_id, model_id, batch.image_ids)
     read = [image for image in batch.read if image.image_id in ours]
     _update_images(connection, read)
@@ -99,7 +100,7 @@ def store_batch(
     failed = {image_id: reason for image_id, reason in batch.failed if image_id in ours}
     reasons = {**dict.fromkeys(done), **failed}
     manifest.settle(connection, model_id, list(reasons), list(reasons.values()))
-    # a twin that vanished meanwhile left these without features: they are computed next time
+    # a twin that vanished or changed meanwhile left these without: they are computed next time
     manifest.reopen(
         connection, model_id, [i.image_id for i, _ in pairs if i.image_id not in shared]
     )
@@ -184,8 +185,9 @@ def _share_features(
             " SELECT f.model_id, t.id, t.collection_id, t.camid, f.labels, f.scores, f.quality,"
             " f.embedding"
             " FROM unnest(:ids ::bigint[], :collections ::bigint[], :camids ::smallint[],"
-            " :twins ::bigint[]) AS t(id, collection_id, camid, twin)"
-            " JOIN feature f ON f.image_id = t.twin AND f.model_id = :model RETURNING image_id"
+            " :twins ::bigint[], :hashes ::bytea[]) AS t(id, collection_id, camid, twin, hash)"
+            " JOIN feature f ON f.image_id = t.twin AND f.model_id = :model"
+            " JOIN image i ON i.id = t.twin AND i.content_hash = t.hash RETURNING image_id"
         ),
         {
             "model": model_id,
@@ -193,6 +195,7 @@ def _share_features(
             "collections": [image.collection_id for image, _ in pairs],
             "camids": [image.camid for image, _ in pairs],
             "twins": [twin for _, twin in pairs],
+            "hashes": [image.content_hash for image, _ in pairs],
         },
     )
     return {row[0] for row in rows}

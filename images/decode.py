@@ -7,10 +7,11 @@ first frame counts.
 
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from errors import ReidError
 
@@ -21,8 +22,21 @@ MIN_WIDTH, MIN_HEIGHT = 16, 32
 MIN_ASPECT, MAX_ASPECT = 0.8, 6.0  # height / width of a person crop, sitting or bending included
 THUMBNAIL = (96, 192)
 
+_ORIENTATION = 0x0112
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 # our own limit is checked before any pixel is decoded; Pillow's would only warn
 Image.MAX_IMAGE_PIXELS = None
+# of damaged metadata; what keeps a file from being used is raised
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class UnreadableImage(ReidError):
@@ -73,7 +87,7 @@ def decode(data: bytes, *, any_shape: bool = False) -> Decoded:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_size(*opened.size, any_shape=True)
             plain = opened.format == "JPEG" and opened.mode == "RGB" and not opened.info.get("exif")
-            upright = to_rgb(ImageOps.exif_transpose(opened))
+            upright = to_rgb(_upright(opened))
     except UnidentifiedImageError:
         raise UnreadableImage(f"no image that can be read; expected {', '.join(FORMATS)}") from None
     except UnreadableImage:
@@ -108,11 +122,21 @@ def _check_size(width: int, height: int, *, any_shape: bool) -> None:
         )
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says. `ImageOps.exif_transpose` fails where other tags are damaged."""
+    image.load()  # which turns a TIFF already, and says so
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # a damaged EXIF block says nothing against the pixels
+        return image
+    turn = _TURN.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any of Pillow's modes as 8-bit RGB; transparency is laid on grey."""
     if image.mode == "RGB":
-        image.load()
-        return image
+        return image.copy()  # free of its file, which is closed soon
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         eight_bit = (deep >> 8 if deep.max(initial=0) > 255 else deep).clip(0, 255)

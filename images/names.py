@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-_NAME = re.compile(r"^(?P<pid>-1|\d{1,9})_c(?P<camid>\d{1,4})(?:s\d+)?_")
+_NAME = re.compile(r"^(?P<pid>-1|[0-9]{1,9})_c(?P<camid>[0-9]{1,4})(?:s[0-9]+)?_")
 
 
 class NameFacts(NamedTuple):

@@ -67,10 +67,14 @@ def walk(folder: Path) -> Folder:
     if not folder.is_dir():
         what = "is a file; expected a folder" if folder.exists() else "is not there"
         raise NoSuchFolder(f"{folder} {what}")
-    result = Folder()
     root = os.fsencode(folder.resolve())
-    for relative, entry in sorted(_entries(root, b""), key=lambda pair: pair[0]):
-        _take(result, root, relative, entry)
+    if readable(root)[1] is not None:
+        raise NoSuchFolder(f"{readable(root)[0]} is no UTF-8 name; rename this folder")
+    result = Folder()
+    for found in sorted(_entries(root, b""), key=lambda found: found.relative):
+        _take(result, root, found)
+    if "." in result.refused:
+        raise NoSuchFolder(f"{folder}: {result.refused['.']}")
     if not result.files and not result.refused:
         seen = ", ".join(f"{n} {suffix}" for suffix, n in sorted(result.ignored.items()))
         raise NothingToIngest(
@@ -80,36 +84,49 @@ def walk(folder: Path) -> Folder:
     return result
 
 
-def _entries(root: bytes, below: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
-    with os.scandir(os.path.join(root, below)) as entries:
-        for entry in entries:
-            relative = os.path.join(below, entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                try:
-                    yield from _entries(root, relative)
-                except PermissionError:
-                    yield relative, entry
-            else:
-                yield relative, entry
+@dataclass(frozen=True)
+class _Entry:
+    """A name in a folder; `refused` says why a folder could not be looked into."""
+
+    relative: bytes
+    entry: os.DirEntry[bytes] | None
+    refused: str | None = None
 
 
-def _take(result: Folder, root: bytes, relative: bytes, entry: os.DirEntry[bytes]) -> None:
-    path, raw = readable(relative)
-    if entry.is_dir(follow_symlinks=False):
-        result.refused[path] = "a folder that may not be read; change its permissions"
+def _entries(root: bytes, below: bytes) -> Iterator[_Entry]:
+    folders = [below]
+    while folders:
+        below = folders.pop()
+        try:
+            with os.scandir(os.path.join(root, below)) as entries:
+                for entry in entries:
+                    relative = os.path.join(below, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(relative)
+                    else:
+                        yield _Entry(relative, entry)
+        except PermissionError:
+            reason = "a folder that may not be read; change its permissions"
+            yield _Entry(below or b".", None, reason)
+        except OSError as error:
+            yield _Entry(below or b".", None, f"a folder that cannot be read: {error.strerror}")
+
+
+def _take(result: Folder, root: bytes, found: _Entry) -> None:
+    path, raw = readable(found.relative)
+    if found.entry is None:
+        result.refused[path] = found.refused or ""
         return
+    entry = found.entry
     suffix = os.path.splitext(path)[1].lower()
-    if entry.is_symlink():
-        target = os.path.realpath(entry.path)
-        if not target.startswith(os.path.join(root, b"")):
-            result.refused[path] = (
-                "a symbolic link that leads out of the folder; ingest the folder it leads to"
-            )
-            return
-    if suffix not in SUFFIXES:
-        result.ignored[suffix or "without a suffix"] = (
-            result.ignored.get(suffix or "without a suffix", 0) + 1
+    if (suffix in SUFFIXES or _is_folder(entry)) and _leads_out(root, entry):
+        result.refused[path] = (
+            "a symbolic link that leads out of the folder; ingest the folder it leads to"
         )
+        return
+    if suffix not in SUFFIXES:
+        kind = suffix or "without a suffix"
+        result.ignored[kind] = result.ignored.get(kind, 0) + 1
         return
     try:
         facts = entry.stat()
@@ -120,3 +137,16 @@ def _take(result: Folder, root: bytes, relative: bytes, entry: os.DirEntry[bytes
         result.refused[path] = "no regular file"
         return
     result.files.append(FoundFile(path, raw, facts.st_size, facts.st_mtime_ns))
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
+def _leads_out(root: bytes, entry: os.DirEntry[bytes]) -> bool:
+    return entry.is_symlink() and not os.path.realpath(entry.path).startswith(
+        os.path.join(root, b"")
+    )

@@ -1,13 +1,13 @@
 """A folder becomes registered work: walk, compare with the manifest, register what is open."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from sqlalchemy import Connection
 
 from db import manifest
-from db.collections import CollectionRow, mark_missing
+from db.collections import CollectionRow, hold, mark_missing
 from db.manifest import FileFacts
 from images.names import facts_of
 from images.walk import FoundFile, walk
@@ -41,6 +41,7 @@ def register_folder(
     """
     found = walk(folder)
     source = str(folder.resolve())
+    hold(connection, [collection.id], alone=True)
     known = manifest.known_files(connection, collection.id, model_id, source)
     files = [_facts(file) for file in found.files]
     fresh = [
@@ -54,10 +55,19 @@ def register_folder(
             connection, collection.id, model_id, source, chunk, allow_any_shape=allow_any_shape
         )
     present = {file.key for file in files}
-    gone = [row.image_id for key, row in known.items() if key not in present and row.here]
+    gone = [
+        row.image_id
+        for key, row in known.items()
+        if row.here and key not in present and not _is_below(key[0], found.refused)
+    ]
     mark_missing(connection, gone)
     result.missing = len(gone)
     return result
+
+
+def _is_below(path: str, refused: Mapping[str, str]) -> bool:
+    """Whether a file or a folder of its path may not be read: then nobody knows that it is gone."""
+    return path in refused or any(str(parent) in refused for parent in PurePosixPath(path).parents)
 
 
 def _facts(file: FoundFile) -> FileFacts:

@@ -7,14 +7,16 @@ manifest is the truth: killed anywhere, the next run takes over the leases and s
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from db import manifest
 from db.manifest import Claim
@@ -23,6 +25,7 @@ from ingest.reader import Failure, FileBytes, read, to_pixels
 from models.transforms import Pixels
 
 _REMEMBERED = 10_000
+_NOT_FINITE = "the model gave numbers that are not finite"
 FloatRows = npt.NDArray[np.float32]
 
 
@@ -76,15 +79,19 @@ class Worker:
         self.network, self.model_id, self.cutoffs = network, model_id, cutoffs
         self.batch_size, self.recompute = batch_size, recompute
         self.progress = Progress()
+        self._counting = Lock()
         self._recent: dict[bytes, int] = {}
-        self._stack = ExitStack()
-        # one connection lives as long as the worker: its advisory lock says that we are alive
-        self._reading = self._stack.enter_context(engine.connect())
-        self._writing = self._stack.enter_context(engine.connect())
-        self.id = manifest.become_worker(self._reading)
-        self._loader = self._stack.enter_context(ThreadPoolExecutor(1, "load"))
-        self._writer = self._stack.enter_context(ThreadPoolExecutor(1, "store"))
-        self._decoders = self._stack.enter_context(ThreadPoolExecutor(decoders, "decode"))
+        with ExitStack() as stack:
+            # one connection lives as long as the worker: its advisory lock says that we are alive;
+            # the engine's pool would keep both
+            self._reading = stack.enter_context(engine.connect())
+            self._reading.detach()
+            self._writing = stack.enter_context(engine.connect())
+            self.id = manifest.become_worker(self._reading)
+            self._loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
+            self._writer = stack.enter_context(ThreadPoolExecutor(1, "store"))
+            self._decoders = stack.enter_context(ThreadPoolExecutor(decoders, "decode"))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> "Worker":
         return self
@@ -96,13 +103,12 @@ class Worker:
         """Waits for the batch being stored, gives back the leases, ends the connections."""
         self._loader.shutdown(cancel_futures=True)
         self._writer.shutdown()
-        try:
+        # without a connection nothing can be given back, nor need it be: our lock has gone with it
+        with self._stack, suppress(DBAPIError):
             if not self._writing.invalidated and not self._writing.closed:
                 self._writing.rollback()
                 manifest.release(self._writing, self.id)
                 self._writing.commit()
-        finally:
-            self._stack.close()
 
     def work(
         self, collection_id: int | None = None, on_batch: Callable[[Progress], None] | None = None
@@ -125,11 +131,16 @@ class Worker:
     def wait_for_others(self, collection_id: int | None, pause_s: float = 0.5) -> bool:
         """False when nothing is open; else waits a moment for whoever holds the rest."""
         with self._reading.begin():
-            manifest.give_up_exhausted(self._reading, self.model_id)
+            self._give_up(collection_id)
             left = manifest.open_work(self._reading, self.model_id, collection_id)
         if left:
             time.sleep(pause_s)
         return bool(left)
+
+    def _give_up(self, collection_id: int | None) -> None:
+        given_up = manifest.give_up_exhausted(self._reading, self.model_id, collection_id)
+        with self._counting:
+            self.progress.failed += given_up
 
     def _report(self, on_batch: Callable[[Progress], None] | None) -> None:
         if on_batch:
@@ -138,10 +149,11 @@ class Worker:
     def _prepare(self, collection_id: int | None) -> Prepared | None:
         connection = self._reading
         with connection.begin():
-            manifest.give_up_exhausted(connection, self.model_id)
             claims = manifest.claim(
                 connection, self.id, self.model_id, self.batch_size, collection_id
             )
+            if not claims:
+                self._give_up(collection_id)
         if not claims:
             return None
         prepared = Prepared()
@@ -205,16 +217,22 @@ class Worker:
             del self._recent[next(iter(self._recent))]
 
     def _infer(self, prepared: Prepared) -> Batch:
+        images, failed = prepared.images, list(prepared.failed)
         features = None
-        if prepared.images:
+        if images:
             scores_NA, embeddings_ND = self.network(np.stack(prepared.pixels))
-            features = Features(scores_NA, embeddings_ND, (None,) * len(prepared.images))
+            rows = np.hstack([scores_NA, embeddings_ND])
+            keep = [i for i, row in enumerate(rows) if np.isfinite(row).all()]
+            bad = sorted(set(range(len(images))) - set(keep))
+            failed += [(images[i].image_id, _NOT_FINITE) for i in bad]
+            images = [images[i] for i in keep]
+            features = Features(scores_NA[keep], embeddings_ND[keep], (None,) * len(images))
         return Batch(
-            computed=tuple(prepared.images),
+            computed=tuple(images),
             features=features,
             copied=tuple(prepared.copied),
             unchanged=tuple(prepared.unchanged),
-            failed=tuple(prepared.failed),
+            failed=tuple(failed),
         )
 
     def _store(self, batch: Batch) -> None:
@@ -222,7 +240,12 @@ class Worker:
             settled = store_batch(self._writing, self.id, self.model_id, batch, self.cutoffs)
         progress = self.progress
         copied = sum(image.image_id in settled for image, _ in batch.copied)
-        progress.stored += sum(i.image_id in settled for i in batch.computed) + copied
-        progress.copied += copied
-        progress.known += sum(image_id in settled for image_id in batch.unchanged)
-        progress.failed += sum(image_id in settled for image_id, _ in batch.failed)
+        with self._counting:
+            progress.stored += sum(i.image_id in settled for i in batch.computed) + copied
+            progress.copied += copied
+            progress.known += sum(image_id in settled for image_id in batch.unchanged)
+            progress.failed += sum(image_id in settled for image_id, _ in batch.failed)
+        for image, _ in batch.copied:
+            if image.image_id not in settled:
+                # its twin has gone, or changed: the next try must compute, not copy again
+                self._recent.pop(image.content_hash, None)

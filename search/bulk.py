@@ -8,6 +8,7 @@ those of the statement path, and a test proves the answers equal.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,14 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.ids_G)
 
+    @cached_property
+    def rows_by_hash(self) -> dict[bytes, list[int]]:
+        """Rows by content. NumPy cannot compare the hashes: its bytes lose zeros at their end."""
+        rows: dict[bytes, list[int]] = {}
+        for row, content_hash in enumerate(self.hashes_G.tolist()):
+            rows.setdefault(content_hash, []).append(row)
+        return rows
+
 
 UNKNOWN_CAMERA, UNKNOWN_PERSON = -1, -2
 
@@ -52,9 +61,10 @@ def load_gallery(connection: Connection, scope: Scope, question: Question) -> Ga
         Collection.identities,
     ).join(Collection).where(Image.collection_id.in_(scope.gallery_ids))  # fmt: skip
     facts = {row.id: row for row in connection.execute(stmt)}
-    keys = [(facts[i].path, facts[i].name, i) for i in ids.tolist()]
-    order = sorted(range(len(ids)), key=keys.__getitem__)
-    rows = [facts[int(ids[i])] for i in order]
+    # what was removed between the two statements is left out
+    keys = {n: (facts[i].path, facts[i].name, i) for n, i in enumerate(ids.tolist()) if i in facts}
+    order = sorted(keys, key=keys.__getitem__)
+    rows = [facts[int(ids[n])] for n in order]
     return Gallery(
         ids_G=ids[order],
         embeddings_GD=embeddings[order],
@@ -155,7 +165,7 @@ def same_content(gallery: Gallery, query: QueryPerson) -> npt.NDArray[np.bool_]:
     """Which gallery images are byte-identical to an image of the query."""
     same = np.zeros(len(gallery), bool)
     for content_hash in query.content_hashes:
-        same |= gallery.hashes_G == content_hash
+        same[gallery.rows_by_hash.get(content_hash, [])] = True
     return same
 
 

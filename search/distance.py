@@ -9,12 +9,17 @@ wide enough for their rounding, and what is answered is decided here.
 import numpy as np
 import numpy.typing as npt
 
-MARGIN = 1e-5  # of the distance that SQL computes in float32
+_MARGIN = 1e-5  # of the distance that SQL computes in float32, and of it times its length above 1
 _SQUARE_MARGIN = 4e-6  # of |q|^2 + |g|^2, for the expanded square in float32
 
 Floats32 = npt.NDArray[np.float32]
 Floats64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+def margin(distance: float) -> float:
+    """How far Postgres' distance may be from the exact one, at most; its error grows with it."""
+    return _MARGIN * max(1.0, distance)
 
 
 def exact_l2(query_D: Floats32, rows_ND: Floats32) -> Floats64:
@@ -38,11 +43,11 @@ def nearest(
     `squares_G` are float32 squared distances by the expanded form, `scale` the largest
     |q|^2 + |g|^2, which bounds their rounding.
     """
-    margin = scale * _SQUARE_MARGIN
+    slack = scale * _SQUARE_MARGIN
     squares_G = squares_G if allowed_G is None else np.where(allowed_G, squares_G, np.inf)
-    bound = np.inf if max_distance is None else max_distance**2 + margin
+    bound = np.inf if max_distance is None else max_distance**2 + slack
     if limit is not None and limit < len(squares_G):
-        bound = min(bound, float(np.partition(squares_G, limit - 1)[limit - 1]) + 2 * margin)
+        bound = min(bound, float(np.partition(squares_G, limit - 1)[limit - 1]) + 2 * slack)
     rows = np.flatnonzero((squares_G <= bound) & np.isfinite(squares_G))
     distances = exact_l2(query_D, gallery_GD[rows])
     if max_distance is not None:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -12,9 +11,7 @@ from db.attributes import COLUMNS, column_values
 from db.collections import CollectionRow
 from db.models import ModelRow
 from errors import ReidError
-from search.names import exported, unambiguous
-
-Key = tuple[str, bytes | None]
+from search.names import exported, in_collection, shortest, unambiguous
 
 
 class NothingToExport(ReidError):
@@ -33,20 +30,17 @@ class Exported:
 def reid_test(connection: Connection, run_id: int) -> Exported:
     """One line a query, best match first: `000616.jpg: 001249.jpg, 000316.jpg`.
 
-    Queries stand in the order of their names; one without a match keeps its colon. Names are
-    written as `search.names` says.
+    Queries stand in the order of their names, which `query add` has made as `search.names` says;
+    one without a match keeps its colon.
     """
-    names: dict[int, str] = dict(
-        connection.execute(
-            text(
-                "SELECT q.id, q.name FROM run_query r JOIN query q ON q.id = r.query_id"
-                ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C"'
-            ),
-            {"run": run_id},
-        )
-        .tuples()
-        .all()
+    named = connection.execute(
+        text(
+            "SELECT q.id, q.name FROM run_query r JOIN query q ON q.id = r.query_id"
+            ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C"'
+        ),
+        {"run": run_id},
     )
+    names: dict[int, str] = {row[0]: row[1] for row in named}
     lists: dict[int, list[int]] = {query_id: [] for query_id in names}
     rows = connection.execute(
         text("SELECT query_id, image_id FROM match WHERE run_id = :run ORDER BY query_id, rank"),
@@ -56,7 +50,7 @@ def reid_test(connection: Connection, run_id: int) -> Exported:
         lists[query_id].append(image_id)
     gallery = _gallery_names(connection, run_id)
     lines = [
-        f"{exported(name)}: {', '.join(gallery[image_id] for image_id in lists[query_id])}".rstrip()
+        f"{name}: {', '.join(gallery[image_id] for image_id in lists[query_id])}".rstrip()
         for query_id, name in names.items()
     ]
     filled = sum(bool(matches) for matches in lists.values())
@@ -75,17 +69,12 @@ def _gallery_names(connection: Connection, run_id: int) -> dict[int, str]:
         {"run": run_id},
     ).all()
     several = len({row[3] for row in rows}) > 1
-    keys: dict[int, Key] = {row[0]: _key(row, several) for row in rows}
-    names = unambiguous(keys.values())
-    return {image_id: names[key] for image_id, key in keys.items()}
-
-
-def _key(row: Any, several: bool) -> Key:
-    """A path; over several collections the collection's name leads, so that no two are equal."""
-    _, path, raw, collection = row
-    if not several:
-        return path, raw
-    return f"{collection}/{path}", None if raw is None else f"{collection}/".encode() + raw
+    return shortest(
+        {
+            image_id: in_collection(collection, path, raw) if several else exported(path, raw)
+            for image_id, path, raw, collection in rows
+        }
+    )
 
 
 def classification(connection: Connection, model: ModelRow, collection: CollectionRow) -> Exported:

@@ -8,19 +8,26 @@ characters, leading and trailing spaces - and bytes that are no UTF-8 stand as %
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar
 
+Key = tuple[str, bytes | None]  # a path and, only where it is no UTF-8, its bytes
+_Image = TypeVar("_Image", bound=Hashable)
 _GRAMMAR = set("%,:\"'\\")
 
 
-def exported(name: str, raw: bytes | None = None) -> str:
-    """One name as it stands in a file.
+def exported(path: str, raw: bytes | None = None) -> str:
+    """One path as it stands in a file; its last part is the base name as it stands there.
 
-    >>> exported("000616.jpg"), exported("a, b.jpg"), exported("?", b"caf\\xe9.jpg")
-    ('000616.jpg', 'a%2C b.jpg', 'caf%E9.jpg')
+    >>> exported("000616.jpg"), exported("cam 1/a, b.jpg"), exported("?", b"caf\\xe9.jpg")
+    ('000616.jpg', 'cam 1/a%2C b.jpg', 'caf%E9.jpg')
     """
+    text = path if raw is None else raw.decode(errors="surrogateescape")
+    return "/".join(_part(part) for part in text.split("/"))
+
+
+def _part(text: str) -> str:
     out: list[str] = []
-    text = name if raw is None else raw.decode(errors="surrogateescape")
     last = len(text) - 1
     for position, char in enumerate(text):
         edge = char == " " and position in (0, last)
@@ -31,13 +38,22 @@ def exported(name: str, raw: bytes | None = None) -> str:
     return "".join(out)
 
 
-def unambiguous(paths: Iterable[tuple[str, bytes | None]]) -> dict[tuple[str, bytes | None], str]:
-    """Each path's name in a file: its base name where that is the only one, else the whole path."""
-    listed = list(paths)
-    bases = {key: _base(*key) for key in listed}
+def in_collection(collection: str, path: str, raw: bytes | None) -> str:
+    """A path led by its collection's name, as one part: no two of several collections are equal.
+
+    >>> in_collection("a/b", "c.jpg", None)
+    'a%2Fb/c.jpg'
+    """
+    return f"{_part(collection).replace('/', '%2F')}/{exported(path, raw)}"
+
+
+def shortest(wholes: Mapping[_Image, str]) -> dict[_Image, str]:
+    """Each exported path's base name where it is the only one so called, else the whole path."""
+    bases = {image: whole.rsplit("/", 1)[-1] for image, whole in wholes.items()}
     counts = Counter(bases.values())
-    return {key: base if counts[base] == 1 else exported(*key) for key, base in bases.items()}
+    return {image: base if counts[base] == 1 else wholes[image] for image, base in bases.items()}
 
 
-def _base(path: str, raw: bytes | None) -> str:
-    return exported(path.rsplit("/", 1)[-1], None if raw is None else raw.rsplit(b"/", 1)[-1])
+def unambiguous(paths: Iterable[Key]) -> dict[Key, str]:
+    """Each path's name in a file: its base name where that is the only one, else the whole path."""
+    return shortest({key: exported(*key) for key in paths})

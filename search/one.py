@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func
 
 from db.attributes import describe
 from db.schema import Collection, Feature, Image
-from search.distance import MARGIN, exact_l2
+from search.distance import exact_l2, margin
 from search.filters.text import to_text
 from search.question import QueryPerson, Question, Scope
 from search.records import Answer, Match
@@ -123,7 +123,10 @@ def _candidates(
     while True:
         rows = connection.execute(stmt.order_by(distance).limit(limit + spare)).all()
         # enough when the rows beyond the limit are farther than rounding could confuse
-        if len(rows) < limit + spare or rows[-1].distance > rows[limit - 1].distance + 2 * MARGIN:
+        if len(rows) < limit + spare:
+            return rows
+        last = rows[-1].distance
+        if last > rows[limit - 1].distance + 2 * margin(last):
             return rows
         spare *= 8
 

@@ -31,12 +31,12 @@ class StoredAnswer:
 
 
 def stored_answers(
-    connection: Connection, run_id: int, *, first: int | None = None
+    connection: Connection, run_id: int, *, first: int | None = None, offset: int = 0
 ) -> list[StoredAnswer]:
     """The answers of a run in the order of the queries' names. Raises UnknownRun."""
     model, set_id = _run(connection, run_id)
     questions = {q.id: q.question for q in questions_of(connection, set_id, model.max_distance)}
-    queries = _queries(connection, run_id, first)
+    queries = _queries(connection, run_id, first, offset)
     rows = connection.execute(
         text(
             "SELECT query_id, image_id, rank, distance FROM match"
@@ -70,7 +70,7 @@ def _run(connection: Connection, run_id: int) -> tuple[ModelRow, int]:
     return models[found.model_id], found.query_set_id
 
 
-def _queries(connection: Connection, run_id: int, first: int | None) -> list[Row[Any]]:
+def _queries(connection: Connection, run_id: int, first: int | None, offset: int) -> list[Row[Any]]:
     """The queries of a run; one whose image is stored belongs to that image's identity space."""
     rows = connection.execute(
         text(
@@ -83,9 +83,9 @@ def _queries(connection: Connection, run_id: int, first: int | None) -> list[Row
             " JOIN query_image i ON i.query_id = q.id AND i.position = 0"
             " LEFT JOIN image own ON own.id = i.image_id"
             " LEFT JOIN collection c ON c.id = own.collection_id"
-            ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C" LIMIT :first'
+            ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C" LIMIT :first OFFSET :offset'
         ),
-        {"run": run_id, "first": first},
+        {"run": run_id, "first": first, "offset": offset},
     )
     return list(rows)
 

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import Connection, insert, select, text
 
 from db.audit import actor
-from db.collections import all_collections
+from db.collections import all_collections, hold
 from db.models import ModelRow
 from db.schema import Run, RunQuery
 from errors import ReidError
@@ -40,10 +40,12 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     Raises UnknownQuerySet, CannotRun for an empty set, a removed gallery, queries of another model.
     """
     set_id = query_set_id(connection, name)
-    galleries = {row.id: row for row in all_collections(connection)}
     questions = questions_of(connection, set_id, model.max_distance)
     if not questions:
         raise CannotRun(f"query set {name!r} holds no query; add some with `reid query add {name}`")
+    # no image that is read may be removed before its match is stored
+    hold(connection, (i for q in questions for i in q.gallery_ids), alone=False)
+    galleries = {row.id: row for row in all_collections(connection)}
     revisions = {str(i): galleries[i].revision for q in questions for i in q.gallery_ids}
     stmt = insert(Run).values(
         query_set_id=set_id, model_id=model.id, actor=actor(), gallery_revisions=revisions

@@ -7,7 +7,7 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import ColumnElement, Connection, Double, Select, bindparam, select
 
 from db.schema import Collection, Feature, Image
-from search.distance import MARGIN
+from search.distance import margin
 from search.filters.sql import where
 from search.question import QueryPerson, Question, Scope
 
@@ -49,7 +49,7 @@ def within(stmt: Select[Any], query: QueryPerson, max_distance: float | None) ->
     """Rows that may lie within the limit; the exact distance decides later."""
     if max_distance is None:
         return stmt
-    return stmt.where(distance_to(query) <= max_distance + MARGIN)
+    return stmt.where(distance_to(query) <= max_distance + margin(max_distance))
 
 
 MATCH_COLUMNS = (

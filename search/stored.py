@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ARRAY, Connection, Text, delete, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.collections import CollectionRow, all_collections
@@ -22,6 +22,7 @@ from db.schema import Question as QuestionTable
 from errors import UsageError, did_you_mean
 from search.filters.text import to_text
 from search.filters.tree import from_json
+from search.names import exported
 from search.question import QueryPerson, Question
 
 
@@ -45,10 +46,17 @@ class NewImage:
 
 @dataclass(frozen=True)
 class NewQuery:
+    """`name` is as exports write it (see `search.names`)."""
+
     name: str
     images: tuple[NewImage, ...]
     pid: int | None
     camid: int | None
+
+    def __post_init__(self) -> None:
+        plain = self.name.replace("%", "")  # what an escape starts with
+        if not plain or exported(plain) != plain:
+            raise ValueError(f"expected an exported name, got {self.name!r}")
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,10 @@ def add_queries(
 ) -> int:
     """Adds queries to a set, made where there is none; gives its number of queries.
 
-    Raises QueryExists where a name is taken.
+    Raises QueryExists where a name is taken, UsageError for a set name that is none.
     """
+    if not set_name.strip() or len(set_name) > 200:
+        raise UsageError("a query set needs a name of 1 to 200 characters")
     connection.execute(upsert(QuerySet).values(name=set_name).on_conflict_do_nothing())
     set_id = query_set_id(connection, set_name)
     taken = _taken(connection, set_id, [query.name for query in queries])
@@ -130,7 +140,8 @@ def add_queries(
 
 
 def _taken(connection: Connection, set_id: int, names: list[str]) -> list[str]:
-    stmt = select(Query.name).where(Query.query_set_id == set_id, Query.name.in_(names))
+    listed = func.any_(literal(names, ARRAY(Text)))  # of any length, unlike IN
+    stmt = select(Query.name).where(Query.query_set_id == set_id, Query.name == listed)
     return sorted(connection.scalars(stmt))
 
 
@@ -271,22 +282,22 @@ def describe_set(connection: Connection, name: str) -> list[dict[str, Any]]:
     """Each question of a set: its queries, galleries, filter and limits."""
     set_id = query_set_id(connection, name)
     names = {row.id: row.name for row in all_collections(connection)}
-    counts = dict(
-        connection.execute(
-            select(Query.question_id, func.count())
-            .where(Query.query_set_id == set_id)
-            .group_by(Query.question_id)
-        )
-        .tuples()
-        .all()
+    counted = connection.execute(
+        select(Query.question_id, func.count())
+        .where(Query.query_set_id == set_id)
+        .group_by(Query.question_id)
     )
+    counts = {row[0]: row[1] for row in counted}
     return [
         {
             "queries": counts.get(stored.id, 0),
             "galleries": [names[i] for i in stored.gallery_ids],
             "filter": None if stored.question.filter is None else to_text(stored.question.filter),
             "max_distance": "auto" if stored.auto_distance else stored.question.max_distance,
-            "limit": stored.question.effective_limit,
+            # `auto` is a distance too, known only when the set is run
+            "limit": stored.question.limit
+            if stored.auto_distance
+            else stored.question.effective_limit,
             "not_same_camera": stored.question.not_same_camera,
             "no_duplicates": stored.question.no_duplicates,
         }

@@ -179,3 +179,16 @@ def test_backup_and_restore(
     assert moved.code == 0, moved.err
     listed = reid("--database-url", empty_database_url, "collection", "list", "--format", "json")
     assert listed.json()[0]["name"] == "q"
+
+
+def test_several_images_of_one_person_are_one_query(reid: Reid, people: Path) -> None:
+    reid("ingest", people / "gallery", "--collection", "g")
+    images = sorted((people / "query").iterdir())[:2]
+    apart = reid("search", *images, "--collection", "g", "--format", "json").json("search")
+    assert [answer["query"] for answer in apart["queries"]] == [path.name for path in images]
+    together = reid(
+        "search", *images, "--collection", "g", "--same-person", "--format", "json"
+    ).json("search")
+    (answer,) = together["queries"]
+    assert answer["query"] == f"{images[0].name} and 1 more"
+    assert len(answer["matches"]) == answer["candidates"]

@@ -1,0 +1,29 @@
+"""The examples in docstrings are true."""
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("actions", "commands", "db", "drawn", "images", "ingest", "models", "search", "web")
+WITH_EXAMPLES = [
+    path.relative_to(ROOT).with_suffix("")
+    for path in (
+        ROOT / "errors.py",
+        *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("*.py"))),
+    )
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES, ids=str)
+def test_examples(module: Path) -> None:
+    result = doctest.testmod(importlib.import_module(".".join(module.parts)))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_some_module_has_examples() -> None:
+    assert WITH_EXAMPLES

@@ -1,0 +1,59 @@
+"""`/login`: the token for a session; `/logout` ends it."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from web.access import COOKIE, SESSION_SECONDS
+from web.render import render
+from web.state import Here
+
+router = APIRouter()
+
+
+@router.get("/login")
+def login(request: Request, here: Here) -> Response:
+    """Opened with `?token=`, as `reid serve --token` prints it, this signs in at once."""
+    given = request.query_params.get("token")
+    if here.access.token is None:
+        return RedirectResponse("/", 303)
+    if given is None:
+        return render(request, "login.html", next="/", wrong=False)
+    if not here.access.is_token(given):
+        return render(request, "login.html", 401, next="/", wrong=True)
+    # not a redirect: after a link in another site, a strict cookie would not go with that
+    return _with_session(request, here, render(request, "signed_in.html"))
+
+
+@router.post("/login")
+async def sign_in(request: Request, here: Here) -> Response:
+    async with request.form(max_files=0, max_fields=4) as form:
+        given, wanted = str(form.get("token", "")), _within(str(form.get("next", "/")))
+    if not here.access.is_token(given.strip()):
+        return render(request, "login.html", 401, next=wanted, wrong=True)
+    return _with_session(request, here, RedirectResponse(wanted, 303))
+
+
+@router.post("/logout")
+def sign_out(request: Request, here: Here) -> Response:
+    here.access.sign_out(request)
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response
+
+
+def _within(address: str) -> str:
+    """The address where it is one of this page, else the first page: no way to another site."""
+    plain = address.isprintable() and "\\" not in address
+    return address if plain and address.startswith("/") and address[1:2] != "/" else "/"
+
+
+def _with_session(request: Request, here: Here, response: Response) -> Response:
+    response.set_cookie(
+        COOKIE,
+        here.access.sign_in(),
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return response
