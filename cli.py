@@ -111,6 +111,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # the reader has gone (`reid ... | head`): nothing more to say, and not to say that either
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return 0
+    except UnicodeError:
+        click.echo("reid: an argument is no UTF-8 text; names must be", err=True)
+        return 2
     except Exception as error:
         sentence = _sentence_for(error)
         if sentence is None:

@@ -207,6 +207,8 @@ def sentence_for(error: BaseException) -> str | None:
         return f"the database user may not do that: {cause.diag.message_primary}"
     if isinstance(cause, psycopg.errors.QueryCanceled):
         return "the statement took longer than the server allows; narrow the search"
+    if isinstance(cause, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+        return "another command changed the same rows at the same time; run this one again"
     if isinstance(cause, psycopg.OperationalError):
         said = " ".join(str(cause).split())[:200]
         return f"the connection to the database was lost ({said}); run the same command again"

@@ -197,6 +197,7 @@ class Question(Base):
     auto_distance: Mapped[bool] = mapped_column(server_default=false())
     max_distance: Mapped[float | None]
     match_limit: Mapped[int | None]
+    gallery_count: Mapped[int] = mapped_column(SmallInteger)  # a removed one is missed by it
     not_same_camera: Mapped[bool] = mapped_column(server_default=false())
     no_duplicates: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = _now()

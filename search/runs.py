@@ -54,8 +54,8 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     counts = {"queries": 0, "with_matches": 0, "matches": 0}
     complete = True
     for stored in questions:
-        if not stored.gallery_ids:
-            raise CannotRun(f"the gallery of query set {name!r} was removed; add its queries again")
+        if stored.lacks_gallery:
+            raise CannotRun(f"a gallery of query set {name!r} was removed; add its queries again")
         if stored.auto_distance and model.max_distance is None:
             raise CannotRun(f"model {model.name!r} has no calibrated distance for `auto`")
         scope = Scope(model, tuple(galleries[i] for i in stored.gallery_ids))

@@ -67,6 +67,12 @@ class StoredQuestion:
     question: Question
     auto_distance: bool
     gallery_ids: tuple[int, ...]
+    gallery_count: int
+
+    @property
+    def lacks_gallery(self) -> bool:
+        """Whether a collection that it asks in was removed since."""
+        return len(self.gallery_ids) < self.gallery_count
 
 
 def add_queries(
@@ -158,6 +164,7 @@ def _add_question(
         auto_distance=auto_distance,
         max_distance=None if auto_distance else question.max_distance,
         match_limit=question.limit,
+        gallery_count=len(galleries),
         not_same_camera=question.not_same_camera,
         no_duplicates=question.no_duplicates,
     )
@@ -206,6 +213,7 @@ def questions_of(
             ),
             auto_distance=row.auto_distance,
             gallery_ids=tuple(galleries.get(row.id, ())),
+            gallery_count=row.gallery_count,
         )
         for row in rows
     ]

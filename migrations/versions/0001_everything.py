@@ -121,6 +121,7 @@ STATEMENTS = (
         auto_distance BOOLEAN DEFAULT false NOT NULL,
         max_distance DOUBLE PRECISION,
         match_limit INTEGER,
+        gallery_count SMALLINT NOT NULL,
         not_same_camera BOOLEAN DEFAULT false NOT NULL,
         no_duplicates BOOLEAN DEFAULT false NOT NULL,
         created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,

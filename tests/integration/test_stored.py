@@ -255,9 +255,22 @@ def test_a_removed_gallery(engine: Engine, model: ModelRow, gallery: CollectionR
         assert is_stale(connection, first.id)
     with pytest.raises(CannotRun) as caught:
         run(engine, model)
-    assert str(caught.value) == "the gallery of query set 'set' was removed; add its queries again"
+    assert str(caught.value) == "a gallery of query set 'set' was removed; add its queries again"
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM run")) == 1
+
+
+def test_one_removed_gallery_of_two(
+    engine: Engine, model: ModelRow, gallery: CollectionRow
+) -> None:
+    with engine.begin() as connection:
+        second = collections.collection_called(connection, "second", None)
+    add(engine, model, [gallery, second], [query("a.jpg", 0)])
+    run(engine, model)
+    with engine.begin() as connection:
+        collections.remove(connection, second.id)
+    with pytest.raises(CannotRun, match="a gallery of query set 'set' was removed"):
+        run(engine, model)
 
 
 def test_another_model_is_refused(engine: Engine, model: ModelRow, gallery: CollectionRow) -> None:

@@ -17,12 +17,18 @@ from errors import PartialFailure, ReidError, UsageError, did_you_mean
         (ReidError("it broke; mend it"), 1, "reid: it broke; mend it"),
         (UsageError("ask differently"), 2, "reid: ask differently"),
         (PartialFailure("some failed"), 3, "reid: some failed"),
+        (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), 2, "no UTF-8 text"),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
         (OSError(errno.ENOSPC, "No space left on device", "out.txt"), 1, "No space left on device"),
         (
             OperationalError("COPY", {}, psycopg.errors.DiskFull("could not extend file")),
             1,
             "the database's disk is full; free some space and run the same command again",
+        ),
+        (
+            OperationalError("UPDATE", {}, psycopg.errors.DeadlockDetected("deadlock detected")),
+            1,
+            "another command changed the same rows",
         ),
         (
             OperationalError("SELECT", {}, psycopg.OperationalError("server closed")),
