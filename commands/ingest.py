@@ -1,6 +1,5 @@
 """`reid ingest`: files -> rows."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,8 @@ from errors import UsageError
     show_default=True,
     help="Leave what is stored, or compute it again.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=min(8, os.cpu_count() or 2),
-    show_default=True,
-    metavar="N",
-    help="Threads that read and decode beside the network.",
-)
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 4096),
-    default=64,
-    show_default=True,
-    metavar="N",
-    help="Images the network takes at once.",
-)
+@options.workers
+@options.batch
 @options.device
 @click.option("--allow-any-shape", is_flag=True, help="Take in full frames and tiny images too.")
 @click.option(

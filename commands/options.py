@@ -1,14 +1,14 @@
 """Options that several commands share, each said once."""
 
+import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 device = click.option(
     "--device",
@@ -22,46 +22,81 @@ purpose = click.option(
 )
 
 
-def question(function: F) -> F:
-    """The options that make a question: where to look, filter and limits."""
-    for decorate in reversed(
-        (
-            click.option(
-                "--collection",
-                "collections",
-                multiple=True,
-                required=True,
-                metavar="NAME",
-                help="Where to search; may be given several times.",
-            ),
-            click.option(
-                "--where",
-                metavar="FILTER",
-                help='For example "gender = female and upper_color in (red, white) and not hat".',
-            ),
-            click.option(
-                "--max-distance",
-                metavar="auto|X",
-                help="Only matches this close; auto is the model's calibrated distance.",
-            ),
-            click.option(
-                "--limit",
-                type=int,
-                metavar="N",
-                help="At most N matches; 50 where no --max-distance is given.",
-            ),
-            click.option(
-                "--not-same-camera", is_flag=True, help="Leave out images of the query's camera."
-            ),
-            click.option(
-                "--no-duplicates",
-                is_flag=True,
-                help="Leave out images that are byte-identical to the query.",
-            ),
-        )
-    ):
-        function = decorate(function)
-    return function
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=min(8, os.cpu_count() or 2),
+    show_default="one a core, at most 8",
+    metavar="N",
+    help="Threads that read and decode beside the network.",
+)
+batch = click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Images the network takes at once.",
+)
+_QUESTION = (
+    click.option(
+        "--collection",
+        "collections",
+        multiple=True,
+        required=True,
+        metavar="NAME",
+        help="Where to search; may be given several times.",
+    ),
+    click.option(
+        "--where",
+        metavar="FILTER",
+        help='For example "gender = female and upper_color in (red, white) and not hat".',
+    ),
+    click.option(
+        "--max-distance",
+        metavar="auto|X",
+        help="Only matches this close; auto is the model's calibrated distance.",
+    ),
+    click.option(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="At most N matches; 50 where no --max-distance is given.",
+    ),
+    click.option("--not-same-camera", is_flag=True, help="Leave out the query's own camera."),
+    click.option(
+        "--no-duplicates",
+        is_flag=True,
+        help="Leave out images that are byte-identical to the query.",
+    ),
+    model,
+)
+
+
+_NAMES = (
+    "collections",
+    "where",
+    "max_distance",
+    "limit",
+    "not_same_camera",
+    "no_duplicates",
+    "model",
+)
+
+
+def question(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where to look, filter, limits and model, given to `function` as one argument `asked`."""
+
+    @wraps(function)
+    def with_asked(**given: Any) -> Any:
+        from actions.search import Asked
+
+        asked = Asked(**{name: given.pop(name) for name in _NAMES})
+        return function(asked=asked, **given)
+
+    for decorate in reversed(_QUESTION):
+        with_asked = decorate(with_asked)
+    return with_asked
 
 
 def database() -> "Engine":

@@ -1,11 +1,15 @@
 """`reid query`: stored queries."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from commands import options
 from commands.output import emit, format_option, note, on_terminal
+
+if TYPE_CHECKING:
+    from actions.search import Asked
 
 
 @click.group()
@@ -19,18 +23,11 @@ def query() -> None:
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER|IMAGE..."
 )
 @options.question
-@options.model
 @options.device
 def add(
     set_name: str,
     sources: tuple[Path, ...],
-    collections: tuple[str, ...],
-    where: str | None,
-    max_distance: str | None,
-    limit: int | None,
-    not_same_camera: bool,
-    no_duplicates: bool,
-    model: str | None,
+    asked: "Asked",
     device: str | None,
 ) -> int:
     """Add each image as a query to SET, with where to look, filter and limits.
@@ -38,17 +35,7 @@ def add(
     An image whose content is stored already is not embedded again.
     """
     from actions.queries import add as run
-    from actions.search import Asked
 
-    asked = Asked(
-        collections=collections,
-        where=where,
-        max_distance=max_distance,
-        limit=limit,
-        not_same_camera=not_same_camera,
-        no_duplicates=no_duplicates,
-        model=model,
-    )
     engine = options.database()
     from tqdm import tqdm
 

@@ -10,14 +10,13 @@ from commands.output import emit, format_option, note
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from actions.search import Found
+    from actions.search import Asked, Found
     from search.records import Answer
 
 
 @click.command()
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="IMAGE...")
 @options.question
-@options.model
 @options.device
 @options.purpose
 @click.option("--same-person", is_flag=True, help="All IMAGEs show one person: one query.")
@@ -26,13 +25,7 @@ if TYPE_CHECKING:
 @format_option
 def search(
     images: tuple[Path, ...],
-    collections: tuple[str, ...],
-    where: str | None,
-    max_distance: str | None,
-    limit: int | None,
-    not_same_camera: bool,
-    no_duplicates: bool,
-    model: str | None,
+    asked: "Asked",
     device: str | None,
     purpose: str | None,
     same_person: bool,
@@ -45,18 +38,8 @@ def search(
     Without --max-distance there is no distance limit and --limit is 50; with one and without
     --limit, everything below it is given.
     """
-    from actions.search import Asked
     from actions.search import search as run
 
-    asked = Asked(
-        collections=collections,
-        where=where,
-        max_distance=max_distance,
-        limit=limit,
-        not_same_camera=not_same_camera,
-        no_duplicates=no_duplicates,
-        model=model,
-    )
     asked.check(with_image=bool(images))
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]

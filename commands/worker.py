@@ -1,7 +1,5 @@
 """`reid worker`: works through what is registered."""
 
-import os
-
 import click
 
 from commands import options
@@ -11,15 +9,8 @@ from commands.output import emit, format_option, note
 @click.command()
 @options.model
 @options.device
-@click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=min(8, os.cpu_count() or 2),
-    show_default=True,
-    metavar="N",
-    help="Threads that read and decode beside the network.",
-)
-@click.option("--batch", type=click.IntRange(1, 4096), default=64, show_default=True, metavar="N")
+@options.workers
+@options.batch
 @click.option("--until-empty", is_flag=True, help="End when nothing is left, instead of waiting.")
 @format_option
 def worker(
