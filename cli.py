@@ -79,6 +79,7 @@ def cli(home: str | None, database_url: str | None) -> None:
     _load_dotenv()
     if home:
         os.environ["REID_HOME"] = home
+        os.environ["REID_DATABASE_URL"] = ""  # a flag wins over what the environment says
     if database_url:
         os.environ["REID_DATABASE_URL"] = database_url
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sqlalchemy import Engine, text
+from sqlalchemy.engine import make_url
 
 from db import models as registry
 from db.connect import (
@@ -58,6 +59,20 @@ def libpq_url() -> str:
     return place.libpq_url()
 
 
+def client_access() -> tuple[str, dict[str, str]]:
+    """The URL without its password, and the password as an environment variable of libpq.
+
+    Command lines can be read by every user of the machine.
+    """
+    given = libpq_url()
+    url = make_url(given)
+    secret = url.password or url.query.get("password")
+    if secret is None:
+        return given, {}
+    bare = url._replace(password=None).difference_update_query(["password"])
+    return bare.render_as_string(hide_password=False), {"PGPASSWORD": str(secret)}
+
+
 def set_up() -> tuple[str | None, str]:
     """(revision before, revision now)."""
     with disposed(make_engine(resolve())) as engine:
@@ -87,18 +102,23 @@ def client_program(name: str) -> str:
 
 
 def backup(file: Path) -> None:
-    """Writes the whole database to one file, through a partial one."""
+    """Writes the whole database to one file that is its owner's alone, through a partial one."""
     open_database().dispose()
     partial = file.with_name(file.name + ".partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
     try:
-        _client("pg_dump", "--format=custom", f"--file={partial}", libpq_url())
+        _client("pg_dump", "--format=custom", f"--file={partial}")
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def restore(file: Path) -> None:
-    """Fills an empty database from a backup. Raises UsageError where it is not empty."""
+    """Fills an empty database from a backup.
+
+    Raises UsageError where it holds images, or an audit log that the restore would erase.
+    """
     if not file.is_file():
         raise UsageError(f"no backup file {file}")
     with disposed(make_engine(resolve())) as engine, reach(engine) as connection:
@@ -110,15 +130,26 @@ def restore(file: Path) -> None:
                     f"the database holds {images} images already; restore into an empty one "
                     "(another REID_HOME or REID_DATABASE_URL)"
                 )
+            entries = connection.scalar(text("SELECT count(*) FROM audit"))
+            if entries:
+                raise UsageError(
+                    f"the database's audit log holds {entries} rows, which a restore would erase; "
+                    "restore into an empty one (another REID_HOME or REID_DATABASE_URL)"
+                )
     _client(
         "pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error",
-        "--single-transaction", f"--dbname={libpq_url()}", str(file),
+        "--single-transaction", str(file),
     )  # fmt: skip
 
 
 def _client(name: str, *arguments: str) -> None:
+    url, secrets = client_access()
     done = subprocess.run(
-        [client_program(name), *arguments], capture_output=True, text=True, check=False
+        [client_program(name), f"--dbname={url}", *arguments],
+        env={**os.environ, **secrets},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         said = " ".join(done.stderr.split())[:300]

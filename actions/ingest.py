@@ -159,7 +159,6 @@ def worker_for(engine: Engine, model: ModelRow, options: Options) -> Worker:
         cutoffs=dict(model.cutoffs),
         batch_size=options.batch_size,
         decoders=options.workers,
-        recompute=options.overwrite,
     )
 
 

@@ -10,7 +10,7 @@ from db import models as registry
 from db.audit import record
 from db.connect import default_home
 from db.models import ModelRow
-from errors import ReidError
+from errors import ReidError, UsageError
 from models.checkpoint import content_hash, read_header
 
 _SHIPPED = Path(__file__).resolve().parent.parent / "models" / "weights"
@@ -42,18 +42,31 @@ def checkpoint_of(model: ModelRow) -> Path:
 
 
 def add(engine: Engine, path: Path, name: str | None = None) -> ModelRow:
-    """Registers a checkpoint and keeps a copy of it under its hash. Raises BadCheckpoint."""
-    header = read_header(path)
+    """Registers a checkpoint and keeps a copy of it under its hash; mends a damaged copy.
+
+    Raises BadCheckpoint where it cannot be loaded, UsageError where it has another name already.
+    """
+    from models.nets import load
+
+    header = load(path)[1]
     digest = content_hash(path)
-    keep = default_home() / "models" / f"{digest}.safetensors"
-    if not keep.exists():
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, keep.with_suffix(".partial"))
-        keep.with_suffix(".partial").replace(keep)
     with engine.begin() as connection:
         model = registry.register(connection, name or path.stem, digest, header.to_json())
+        if name and model.name != name:
+            raise UsageError(f"the checkpoint is registered as {model.name!r}; leave out --name")
+        _keep(path, digest)
         record(connection, "model add", {"model": model.name, "hash": digest})
     return model
+
+
+def _keep(path: Path, digest: str) -> None:
+    kept = default_home() / "models" / f"{digest}.safetensors"
+    if kept.exists() and content_hash(kept) == digest:
+        return
+    kept.parent.parent.mkdir(parents=True, exist_ok=True)
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    shutil.copyfile(path, kept.with_suffix(".partial"))
+    kept.with_suffix(".partial").replace(kept)
 
 
 def activate(engine: Engine, name: str) -> ModelRow:

@@ -15,7 +15,7 @@ from images.walk import file_path, readable, walk
 from search.names import unambiguous
 from search.pictures.records import Picture
 from search.read_run import stored_answers
-from search.runs import RunSummary, run_set
+from search.runs import RunSummary, matched_images, run_set
 from search.stored import NewImage, NewQuery, add_queries
 
 
@@ -40,6 +40,8 @@ def named_files(sources: Sequence[Path]) -> tuple[list[tuple[str, bytes]], dict[
     """
     paths: dict[tuple[str, bytes | None], bytes] = {}
     refused: dict[str, str] = {}
+    folders = [str(source) for source in sources if source.is_dir()]
+    same = len({Path(folder).name for folder in folders}) < len(folders)
     for source in sources:
         if not source.is_dir():
             raw = os.fsencode(source)
@@ -47,7 +49,8 @@ def named_files(sources: Sequence[Path]) -> tuple[list[tuple[str, bytes]], dict[
             continue
         found = walk(source)
         refused.update(found.refused)
-        prefix = "" if len(sources) == 1 else f"{source.name}/"
+        # several folders lead their files' names, by their whole path where two are called alike
+        prefix = "" if len(sources) == 1 else f"{source if same else source.name}/"
         for file in found.files:
             raw_name = None if file.path_raw is None else prefix.encode() + file.path_raw
             where = file_path(str(source), file.path, file.path_raw)
@@ -109,6 +112,7 @@ def run(engine: Engine, set_name: str, model_name: str | None, purpose: str | No
             "query run",
             {"set": set_name, "run": summary.id, "queries": summary.queries},
             purpose=purpose,
+            result_ids=matched_images(connection, summary.id),
             complete=summary.complete,
         )
     with engine.begin() as connection:

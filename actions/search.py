@@ -91,7 +91,7 @@ class Asked:
         """Raises NothingAsked, or BadQuestion for a distance from nothing."""
         if with_image:
             return
-        if not self.where:
+        if self.where is None:
             raise NothingAsked
         if self.max_distance:
             raise BadQuestion("--max-distance needs an image to measure from")
@@ -99,7 +99,7 @@ class Asked:
     def question(self, model: ModelRow) -> Question:
         """Raises BadFilter, BadQuestion."""
         return Question(
-            filter=parse(self.where) if self.where else None,
+            filter=None if self.where is None else parse(self.where),
             max_distance=resolve_max_distance(self.max_distance, model),
             limit=self.limit,
             not_same_camera=self.not_same_camera,

@@ -23,7 +23,9 @@ def failures(engine: Engine) -> list[dict[str, Any]]:
 def retry_failed(engine: Engine, reason: str | None) -> int:
     """Makes failed items pending again; gives their number."""
     with engine.begin() as connection:
-        return manifest.retry(connection, reason)
+        count = manifest.retry(connection, reason)
+        audit.record(connection, "retry", {"reason": reason, "items": count})
+        return count
 
 
 def list_collections(engine: Engine) -> list[dict[str, Any]]:

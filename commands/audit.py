@@ -5,6 +5,10 @@ import click
 from commands import options
 from commands.output import emit, format_option
 
+_COLUMNS = (
+    "id", "at", "actor", "action", "question", "purpose", "result_ids", "candidates", "complete",
+)  # fmt: skip
+
 
 @click.group()
 def audit() -> None:
@@ -12,7 +16,7 @@ def audit() -> None:
 
 
 @audit.command("list")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
 @format_option
 def list_(limit: int, format_: str) -> None:
     """The newest rows of the audit log, newest first."""
@@ -20,4 +24,4 @@ def list_(limit: int, format_: str) -> None:
 
     rows = audit_entries(options.database(), limit)
     short = [{**row, "result_ids": len(row["result_ids"])} for row in rows]
-    emit(rows, short if format_ == "table" else rows, format_)
+    emit(rows, short if format_ == "table" else rows, format_, columns=_COLUMNS)

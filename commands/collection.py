@@ -18,7 +18,7 @@ def list_(format_: str) -> None:
     from actions.status import list_collections
 
     rows = list_collections(options.database())
-    emit(rows, rows, format_)
+    emit(rows, rows, format_, columns=("name", "identities", "images"))
     if not rows:
         note("no collection yet; see reid ingest --help")
 
@@ -26,14 +26,17 @@ def list_(format_: str) -> None:
 @collection.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def remove(name: str, yes: bool) -> None:
+def remove(name: str, yes: bool) -> int:
     """Remove a collection with its images' rows, features and matches; files stay."""
     from actions.status import remove_collection
 
     engine = options.database()
-    if not yes:
-        click.confirm(f"Remove collection {name} and all that was computed for it?", abort=True)
+    asking = f"Remove collection {name} and all that was computed for it?"
+    if not yes and not click.confirm(asking):
+        note("nothing was removed")
+        return 1
     click.echo(f"removed {name} ({remove_collection(engine, name)} images)")
+    return 0
 
 
 @collection.command("prune")

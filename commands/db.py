@@ -37,10 +37,11 @@ def upgrade() -> None:
 @click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
 def shell(psql_arguments: tuple[str, ...]) -> None:
     """Open psql on the database; what follows `--` goes to psql."""
-    from actions.database import client_program, libpq_url
+    from actions.database import client_access, client_program
 
     psql = client_program("psql")
-    os.execv(psql, [psql, libpq_url(), *psql_arguments])
+    url, secrets = client_access()
+    os.execve(psql, [psql, url, *psql_arguments], {**os.environ, **secrets})
 
 
 @db.command("stop")

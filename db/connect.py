@@ -5,6 +5,7 @@ no pgvector, too old a pgvector, a schema newer or older than this program.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ def check_server(connection: Connection) -> None:
         raise DatabaseUnreachable(
             f"the server has no pgvector; install pgvector {needed} or newer for its Postgres"
         )
-    if tuple(int(part) for part in found.split(".")) < MINIMUM_PGVECTOR:
+    release = found.partition("-")[0]  # of "0.9.0-dev"
+    if tuple(map(int, re.findall(r"\d+", release))) < MINIMUM_PGVECTOR:
         raise DatabaseUnreachable(
             f"the server has pgvector {found}, expected {needed} or newer: install it, "
             "then run ALTER EXTENSION vector UPDATE"

@@ -16,6 +16,13 @@ LEASE_S = 600
 _WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
 MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever
 
+_ALIVE = f"""(task.leased_until > now() AND EXISTS (
+    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid))"""
+_HELD = f"""EXISTS (SELECT 1 FROM task WHERE task.image_id = image.id
+    AND task.model_id = :model AND task.state = 'leased' AND {_ALIVE})"""
+
 
 @dataclass(frozen=True)
 class FileFacts:
@@ -42,12 +49,12 @@ class Known:
     mtime_ns: int | None
     state: str | None
     missing: bool
-    here: bool  # it came from the folder being walked, and was there last time
+    source: str  # the folder it was taken in from
 
-    def is_settled(self, file: FileFacts) -> bool:
-        """Done, and unchanged on disk."""
+    def is_settled(self, file: FileFacts, source: str) -> bool:
+        """Done, from the same folder, and unchanged on disk."""
         same = self.size_bytes == file.size_bytes and self.mtime_ns == file.mtime_ns
-        return same and self.state == "done" and not self.missing
+        return same and self.source == source and self.state == "done" and not self.missing
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Claim:
     content_hash: bytes | None
     camid: int | None
     allow_any_shape: bool
+    recompute: bool
 
     @property
     def name(self) -> str:
@@ -69,17 +77,17 @@ class Claim:
 
 
 def known_files(
-    connection: Connection, collection_id: int, model_id: int, source: str
+    connection: Connection, collection_id: int, model_id: int
 ) -> dict[tuple[str, bytes | None], Known]:
     """Every registered file of a collection, by path."""
     rows = connection.execute(
         text(
             "SELECT i.path, i.path_raw, i.id, i.size_bytes, i.mtime_ns, t.state,"
-            " i.missing_since IS NOT NULL, i.missing_since IS NULL AND i.source = :source"
+            " i.missing_since IS NOT NULL, i.source"
             " FROM image i LEFT JOIN task t ON t.image_id = i.id AND t.model_id = :model"
             " WHERE i.collection_id = :collection"
         ),
-        {"model": model_id, "collection": collection_id, "source": source},
+        {"model": model_id, "collection": collection_id},
     )
     return {(row[0], row[1]): Known(*row[2:]) for row in rows}
 
@@ -92,10 +100,12 @@ def register(
     files: Sequence[FileFacts],
     *,
     allow_any_shape: bool = False,
+    recompute: bool = False,
 ) -> int:
     """Registers files and makes their tasks pending, unless a living worker holds them.
 
-    Gives the number of tasks made pending.
+    With `recompute` their features are computed again, known content or not. Gives the number of
+    tasks made pending.
     """
     rows = connection.execute(
         text(
@@ -107,11 +117,15 @@ def register(
             " WITH ORDINALITY AS f(path, path_raw, size_bytes, mtime_ns, pid, camid, position)"
             " ORDER BY f.position"
             " ON CONFLICT (collection_id, path, path_raw) DO UPDATE SET source = excluded.source,"
-            " size_bytes = excluded.size_bytes, mtime_ns = excluded.mtime_ns, missing_since = NULL"
+            # a worker may have read the file before it changed: what it holds stays as it was
+            f" size_bytes = CASE WHEN {_HELD} THEN image.size_bytes ELSE excluded.size_bytes END,"
+            f" mtime_ns = CASE WHEN {_HELD} THEN image.mtime_ns ELSE excluded.mtime_ns END,"
+            " missing_since = NULL"
             " RETURNING id"
         ).columns(),
         {
             "collection": collection_id,
+            "model": model_id,
             "source": source,
             "paths": [file.path for file in files],
             "raws": [file.path_raw for file in files],
@@ -124,23 +138,23 @@ def register(
     ids = [row[0] for row in rows]
     return connection.execute(
         text(
-            "INSERT INTO task (model_id, image_id, allow_any_shape)"
-            " SELECT :model, id, :any_shape FROM unnest(:ids ::bigint[]) AS id ORDER BY id"
+            "INSERT INTO task (model_id, image_id, allow_any_shape, recompute)"
+            " SELECT :model, id, :any_shape, :recompute"
+            " FROM unnest(:ids ::bigint[]) AS id ORDER BY id"
             " ON CONFLICT (model_id, image_id) DO UPDATE SET state = 'pending', owner = NULL,"
             " leased_until = NULL, reason = NULL, updated_at = now(),"
             # what was left open by a worker that ended keeps its count: it may be the reason
             " attempts = CASE WHEN task.state IN ('done', 'failed') THEN 0 ELSE task.attempts END,"
-            " allow_any_shape = excluded.allow_any_shape"
+            " allow_any_shape = excluded.allow_any_shape, recompute = excluded.recompute"
             f" WHERE NOT (task.state = 'leased' AND {_ALIVE})"
         ),
-        {"model": model_id, "ids": ids, "any_shape": allow_any_shape},
+        {
+            "model": model_id,
+            "ids": ids,
+            "any_shape": allow_any_shape,
+            "recompute": recompute,
+        },
     ).rowcount
-
-
-_ALIVE = f"""(task.leased_until > now() AND EXISTS (
-    SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid))"""
 
 
 def become_worker(connection: Connection) -> int:
@@ -176,10 +190,11 @@ def claim(
                 UPDATE task SET state = 'leased', owner = :worker, attempts = attempts + 1,
                 leased_until = now() + make_interval(secs => :lease), updated_at = now()
                 FROM free WHERE task.model_id = :model AND task.image_id = free.image_id
-                RETURNING task.image_id, task.allow_any_shape
+                RETURNING task.image_id, task.allow_any_shape, task.recompute
             )
             SELECT i.id, i.collection_id, i.source, i.path, i.path_raw, i.content_hash, i.camid,
-            leased.allow_any_shape FROM leased JOIN image i ON i.id = leased.image_id ORDER BY i.id
+            leased.allow_any_shape, leased.recompute
+            FROM leased JOIN image i ON i.id = leased.image_id ORDER BY i.id
             """
         ),
         {

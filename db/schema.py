@@ -163,6 +163,7 @@ class Task(Base):
     leased_until: Mapped[datetime | None]
     reason: Mapped[str | None]
     allow_any_shape: Mapped[bool] = mapped_column(server_default=false())
+    recompute: Mapped[bool] = mapped_column(server_default=false())
     updated_at: Mapped[datetime] = _now()
     __table_args__ = (
         CheckConstraint(f"state IN {STATES}", name="state"),
@@ -230,7 +231,10 @@ class QueryImage(Base):
     query_id: Mapped[int] = _to("query.id")
     position: Mapped[int] = mapped_column(SmallInteger)
     content_hash: Mapped[bytes]
-    image_id: Mapped[int | None] = mapped_column(BIGINT, ForeignKey("image.id", ondelete="CASCADE"))
+    # only where the image is stored too; a query outlives it, erasure finds both by their hash
+    image_id: Mapped[int | None] = mapped_column(
+        BIGINT, ForeignKey("image.id", ondelete="SET NULL")
+    )
     thumbnail: Mapped[bytes]
     __table_args__ = (
         UniqueConstraint("query_id", "position"),
@@ -266,6 +270,7 @@ class RunQuery(Base):
     query_id: Mapped[int] = _to("query.id", key=True)
     max_distance: Mapped[float | None]
     candidates: Mapped[int]
+    found: Mapped[int]  # matches at the time: what is removed since is noticed by it
     complete: Mapped[bool]
     __table_args__ = (Index(None, "query_id"),)
 

@@ -1,6 +1,7 @@
 """A folder becomes registered work: walk, compare with the manifest, register what is open."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,7 @@ from db import manifest
 from db.collections import CollectionRow, hold, mark_missing
 from db.manifest import FileFacts
 from images.names import facts_of
-from images.walk import FoundFile, walk
+from images.walk import FoundFile, file_path, walk
 
 _CHUNK = 2_000
 
@@ -42,23 +43,38 @@ def register_folder(
     found = walk(folder)
     source = str(folder.resolve())
     hold(connection, [collection.id], alone=True)
-    known = manifest.known_files(connection, collection.id, model_id, source)
-    files = [_facts(file) for file in found.files]
-    fresh = [
-        file
-        for file in files
-        if overwrite or file.key not in known or not known[file.key].is_settled(file)
-    ]
-    result = Registered(known=len(files) - len(fresh), refused=found.refused, ignored=found.ignored)
-    for chunk in _chunks(fresh):
+    known = manifest.known_files(connection, collection.id, model_id)
+    result = Registered(refused=dict(found.refused), ignored=found.ignored)
+    fresh = []
+    for file in map(_facts, found.files):
+        row = known.get(file.key)
+        if row and _taken(row, source, file):
+            result.refused[file.path] = (
+                f"{collection.name!r} has a file of this name from {row.source}; "
+                "ingest the folder above both, or into another collection"
+            )
+        elif row and row.is_settled(file, source) and not overwrite:
+            result.known += 1
+        else:
+            fresh.append(file)
+    for start in range(0, len(fresh), _CHUNK):
         result.pending += manifest.register(
-            connection, collection.id, model_id, source, chunk, allow_any_shape=allow_any_shape
+            connection,
+            collection.id,
+            model_id,
+            source,
+            fresh[start : start + _CHUNK],
+            allow_any_shape=allow_any_shape,
+            recompute=overwrite,
         )
-    present = {file.key for file in files}
+    present = {(file.path, file.path_raw) for file in found.files}
     gone = [
         row.image_id
         for key, row in known.items()
-        if row.here and key not in present and not _is_below(key[0], found.refused)
+        if row.source == source
+        and not row.missing
+        and key not in present
+        and not _is_below(key[0], found.refused)
     ]
     mark_missing(connection, gone)
     result.missing = len(gone)
@@ -75,6 +91,6 @@ def _facts(file: FoundFile) -> FileFacts:
     return FileFacts(file.path, file.path_raw, file.size_bytes, file.mtime_ns, pid, camid)
 
 
-def _chunks(files: list[FileFacts]) -> Iterator[list[FileFacts]]:
-    for start in range(0, len(files), _CHUNK):
-        yield files[start : start + _CHUNK]
+def _taken(row: manifest.Known, source: str, file: FileFacts) -> bool:
+    """Whether another folder's file has this name here. A folder that was moved is no other."""
+    return row.source != source and os.path.lexists(file_path(row.source, file.path, file.path_raw))

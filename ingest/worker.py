@@ -60,6 +60,7 @@ class Prepared:
     copied: list[tuple[ReadImage, int]] = field(default_factory=list)
     unchanged: list[int] = field(default_factory=list)
     failed: list[tuple[int, str]] = field(default_factory=list)
+    twins: dict[bytes, int] = field(default_factory=dict)  # stored images, by content
 
 
 class Worker:
@@ -74,10 +75,9 @@ class Worker:
         cutoffs: dict[str, float] | None = None,
         batch_size: int = 64,
         decoders: int = 2,
-        recompute: bool = False,
     ) -> None:
         self.network, self.model_id, self.cutoffs = network, model_id, cutoffs
-        self.batch_size, self.recompute = batch_size, recompute
+        self.batch_size = batch_size
         self.progress = Progress()
         self._counting = Lock()
         self._recent: dict[bytes, int] = {}
@@ -159,12 +159,15 @@ class Worker:
         prepared = Prepared()
         files = self._read(claims, prepared)
         fresh = self._without_known(connection, files, prepared)
-        for outcome in self._decoders.map(lambda f: to_pixels(f, self.network.pixels_of), fresh):
+        outcomes = self._decoders.map(lambda f: to_pixels(f, self.network.pixels_of), fresh)
+        for file, outcome in zip(fresh, outcomes, strict=True):
             if isinstance(outcome, Failure):
                 prepared.failed.append((outcome.image_id, outcome.reason))
                 continue
             image, pixels = outcome
             twin = self._recent.get(image.content_hash)
+            if twin is None and not file.claim.recompute:
+                twin = prepared.twins.get(image.content_hash)
             if twin is not None:
                 prepared.copied.append((image, twin))
                 continue
@@ -189,13 +192,11 @@ class Worker:
         hashes = [file.content_hash for file in files]
         with connection.begin():
             erased = erased_hashes(connection, hashes)
-            twins = {} if self.recompute else stored_twins(connection, self.model_id, hashes)
-            own = (
-                set()
-                if self.recompute
-                else manifest.with_features(
-                    connection, self.model_id, [file.claim.image_id for file in files]
-                )
+            prepared.twins = stored_twins(connection, self.model_id, hashes)
+            own = manifest.with_features(
+                connection,
+                self.model_id,
+                [file.claim.image_id for file in files if not file.claim.recompute],
             )
         fresh = []
         for file in files:
@@ -206,8 +207,6 @@ class Worker:
             elif claim.content_hash == file.content_hash and claim.image_id in own:
                 prepared.unchanged.append(claim.image_id)
             else:
-                if file.content_hash in twins and file.content_hash not in self._recent:
-                    self._recent[file.content_hash] = twins[file.content_hash]
                 fresh.append(file)
         return fresh
 

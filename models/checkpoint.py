@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from db.attributes import NAMES
+from db.attributes import COLUMNS, NAMES
 from errors import ReidError
 from models.transforms import Preprocessing
 
@@ -52,6 +52,11 @@ class Header:
             )
         if self.max_distance is not None and not 0 <= self.max_distance < math.inf:
             raise ValueError(f"max_distance is {self.max_distance}, expected a distance or null")
+        for column, cutoff in self.cutoffs.items():
+            if column not in COLUMNS or not 0 <= cutoff <= 1:
+                raise ValueError(
+                    f"the cut-off of {column} is {cutoff}, expected 0 to 1 of a column"
+                )
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
@@ -61,6 +66,7 @@ class Header:
         """Raises KeyError, TypeError or ValueError when `value` is not what `to_json` wrote."""
         known = {name: value[name] for name in cls.__dataclass_fields__ if name in value}
         known["preprocessing"] = Preprocessing.from_json(value["preprocessing"])
+        known["cutoffs"] = dict(value.get("cutoffs", {}))
         known["attribute_names"] = tuple(value["attribute_names"])
         known["trained_pids"] = tuple(int(pid) for pid in value.get("trained_pids", ()))
         return cls(**known)

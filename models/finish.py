@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from db.attributes import COLUMNS, column_values, decide
-from images.decode import decode, read_file
+from images.decode import UnreadableImage, decode, read_file
 from models.attribute_metrics import AttributeMetrics, evaluate_attributes
-from models.calibration import calibrate
+from models.calibration import TooFewPeople, calibrate
 from models.checkpoint import Header
 from models.data import LabelledImages, query_mask
 from models.extractor import Extractor
 from models.joint_net import JointNet
-from models.metrics import DISTRACTOR, ReidMetrics, evaluate_distmat
+from models.metrics import DISTRACTOR, ReidMetrics, Threshold, evaluate_distmat
 from models.nets import save
 from models.recipe import JointRecipe
 from models.training import JointTraining
@@ -38,7 +38,8 @@ def finish(
     """Saves the network in 16 bit, measures what was saved on the people held out, and writes the
     figures and the calibrated distance into its header.
 
-    `strangers` are image files of other people: the gallery's distractors.
+    `strangers` are image files of other people: the gallery's distractors; what cannot be read is
+    skipped. Where too few people are held out, there is no distance, and `notes` say why.
     """
     header = Header(
         architecture=JointNet.architecture,
@@ -62,6 +63,8 @@ def measured(
     on_progress: Callable[[int], object] | None = None,
 ) -> Header:
     """The header with figures and a calibrated distance, from the checkpoint as it is on disk."""
+    if not held_out.names:
+        return replace(header, notes="nobody was held out: nothing is measured or calibrated")
     extractor = Extractor(path)
     scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC), on_progress)
     strangers_SD = _run(extractor, _files(strangers, extractor), on_progress)[1]
@@ -69,7 +72,12 @@ def measured(
     q_pids, g_pids = held_out.pids_N[query_N], held_out.pids_N[~query_N]
     q_camids, g_camids = held_out.camids_N[query_N], held_out.camids_N[~query_N]
     queries, gallery = embeddings_ND[query_N], embeddings_ND[~query_N]
-    threshold = calibrate(queries, q_pids, q_camids, gallery, g_pids, g_camids, strangers_SD)
+    threshold: Threshold | None = None
+    uncalibrated = ""
+    try:
+        threshold = calibrate(queries, q_pids, q_camids, gallery, g_pids, g_camids, strangers_SD)
+    except (TooFewPeople, ValueError) as error:  # ValueError: no pair of one person
+        uncalibrated = f"; no distance is calibrated: {error}"
     small = evaluate_distmat(_distances(queries, gallery), q_pids, g_pids, q_camids, g_camids)
     large = evaluate_distmat(
         _distances(queries, np.concatenate([gallery, strangers_SD])),
@@ -81,12 +89,16 @@ def measured(
     attributes = _attributes(held_out, scores_NA)
     return replace(
         header,
-        max_distance=round(threshold.max_distance, 6),
-        calibration={**asdict(threshold), "num_strangers": len(strangers_SD)},
+        max_distance=round(threshold.max_distance, 6) if threshold else None,
+        calibration={
+            **(asdict(threshold) if threshold else {}),
+            "num_strangers": len(strangers_SD),
+            "num_skipped": len(strangers) - len(strangers_SD),
+        },
         metrics=_figures(small, large, len(gallery), len(strangers_SD), attributes),
         notes=(
             f"measured on {len(held_out.pids)} people never trained on "
-            f"(split seed {recipe.seed}), single query, same camera left out"
+            f"(split seed {recipe.seed}), single query, same camera left out{uncalibrated}"
         ),
     )
 
@@ -131,8 +143,18 @@ def _batches(pixels_NHWC: Pixels) -> Iterator[Pixels]:
 
 def _files(paths: Sequence[Path], extractor: Extractor) -> Iterator[Pixels]:
     for start in range(0, len(paths), _BATCH):
-        images = [decode(read_file(str(path))).image for path in paths[start : start + _BATCH]]
-        yield np.stack([extractor.pixels_of(image) for image in images])
+        batch = [_pixels(path, extractor) for path in paths[start : start + _BATCH]]
+        readable = [pixels_HWC for pixels_HWC in batch if pixels_HWC is not None]
+        if readable:
+            yield np.stack(readable)
+
+
+def _pixels(path: Path, extractor: Extractor) -> Pixels | None:
+    """None for a file that cannot be read."""
+    try:
+        return extractor.pixels_of(decode(read_file(str(path))).image)
+    except UnreadableImage:
+        return None
 
 
 def _run(

@@ -96,7 +96,7 @@ def main() -> None:
     folder = shown(parser.parse_args().out.resolve())
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["REID_HOME"] = str(folder.resolve() / "home")
-    os.environ.pop("REID_DATABASE_URL", None)
+    os.environ["REID_DATABASE_URL"] = ""  # a server that .env names is none of the demo's
     started = time.monotonic()
     people = folder / "people"
     try:

@@ -21,7 +21,7 @@ from search.distance import nearest
 from search.one import make_answer, match_from
 from search.question import QueryPerson, Question, Scope, stacked
 from search.records import Answer
-from search.statement import MATCH_COLUMNS, copy_out, passing
+from search.statement import MATCH_COLUMNS, copy_out, count_unsearched, passing
 
 _BLOCK = 256
 
@@ -127,6 +127,7 @@ def answer_many(
 ) -> list[Answer]:
     """The answers in the order of the queries, equal to `answer_one`'s."""
     gallery = load_gallery(connection, scope, question)
+    unsearched = count_unsearched(connection, scope)
     lists = list(rank_many(gallery, question, queries))
     wanted = {image_id for ranked in lists for image_id in ranked.image_ids.tolist()}
     facts = match_facts(connection, scope, sorted(wanted))
@@ -143,6 +144,7 @@ def answer_many(
                 )
             ],
             cut=ranked.cut,
+            unsearched=unsearched,
         )
         for ranked in lists
     ]

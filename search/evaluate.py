@@ -80,7 +80,7 @@ def evaluate_reid(
             f"no file of {query.name!r} names a person; expected names such as 0474_c3_012345.jpg"
         )
     known = gallery.identities_G == query.identities
-    g_pids = np.where(known, gallery.pids_G, UNKNOWN_PERSON)
+    g_pids = np.where(known | (gallery.pids_G == JUNK), gallery.pids_G, UNKNOWN_PERSON)
     evaluated = {int(pid) for pid in queries.pids_G if pid > DISTRACTOR}
     trained = set(model.header.get("trained_pids", ()))
     same_space = model.header.get("identity_space") == query.identities

@@ -16,7 +16,14 @@ from search.distance import exact_l2, margin
 from search.filters.text import to_text
 from search.question import QueryPerson, Question, Scope
 from search.records import Answer, Match
-from search.statement import MATCH_COLUMNS, distance_to, for_query, passing, within
+from search.statement import (
+    MATCH_COLUMNS,
+    count_unsearched,
+    distance_to,
+    for_query,
+    passing,
+    within,
+)
 
 _SPARE = 16
 
@@ -45,6 +52,7 @@ def answer_one(
             for rank, (distance, row) in enumerate(ranked[:limit], start=1)
         ],
         cut=limit is not None and len(ranked) > limit,
+        unsearched=count_unsearched(connection, scope),
         seconds=time.perf_counter() - started,
     )
 
@@ -60,7 +68,15 @@ def answer_filter(connection: Connection, scope: Scope, question: Question) -> A
         for rank, row in enumerate(connection.execute(stmt).all(), start=1)
     ]
     count = _count(connection, scope, question, query)
-    return make_answer(scope, question, query, count, matches, cut=count > len(matches))
+    return make_answer(
+        scope,
+        question,
+        query,
+        count,
+        matches,
+        cut=count > len(matches),
+        unsearched=count_unsearched(connection, scope),
+    )
 
 
 def make_answer(
@@ -71,18 +87,25 @@ def make_answer(
     matches: Sequence[Match],
     *,
     cut: bool,
+    unsearched: int,
     seconds: float | None = None,
 ) -> Answer:
-    """An exact answer; it is incomplete only where --limit cut the list off."""
+    """An exact answer; it is incomplete where --limit cut the list off, or where `unsearched`
+    images of the gallery have no features of this model yet."""
+    reasons = [f"cut off at the limit of {question.effective_limit}"] if cut else []
+    if unsearched:
+        reasons.append(
+            f"{unsearched} images are not embedded by {scope.model.name!r} yet, see `reid status`"
+        )
     return Answer(
         query=query.name,
         model=scope.model.name,
         max_distance=question.max_distance,
         filter=None if question.filter is None else to_text(question.filter),
-        complete=not cut,
+        complete=not reasons,
         candidates=candidates,
         matches=tuple(matches),
-        incomplete_reason=f"cut off at the limit of {question.effective_limit}" if cut else None,
+        incomplete_reason="; ".join(reasons) or None,
         query_pid=query.pid,
         query_camid=query.camid,
         same_identities=scope.identities == {query.identities},

@@ -14,6 +14,7 @@ from errors import UsageError
 from search.filters.tree import Filter
 
 DEFAULT_LIMIT = 50
+MAX_LIMIT = 1_000_000_000
 
 
 class BadQuestion(UsageError):
@@ -32,8 +33,8 @@ class Question:
     no_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < 1:
-            raise BadQuestion(f"--limit is {self.limit}; expected 1 or more")
+        if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
+            raise BadQuestion(f"--limit is {self.limit}; expected 1 or more, to {MAX_LIMIT:,}")
         if self.max_distance is not None and not 0 <= self.max_distance < np.inf:
             raise BadQuestion(f"--max-distance is {self.max_distance}; expected 0 or more")
 

@@ -1,6 +1,6 @@
 """A stored run read back as answers, equal to those that were given."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,13 @@ def stored_answers(
     facts = match_facts(connection, Scope(model, ()), sorted({row.image_id for row in rows}))
     matches: dict[int, list[Match]] = {}
     for row in rows:
-        match = match_from(facts[row.image_id], row.rank, row.distance)
-        matches.setdefault(row.query_id, []).append(match)
+        if row.image_id in facts:  # its features may have gone since, and with an image its match
+            own = matches.setdefault(row.query_id, [])
+            own.append(match_from(facts[row.image_id], len(own) + 1, row.distance))
     return [
         StoredAnswer(
             row.id,
-            _answer(row, model, questions[row.question_id], matches.get(row.id, ())),
+            _answer(row, model, questions[row.question_id], matches.get(row.id, [])),
             questions[row.question_id],
             bytes(row.thumbnail),
         )
@@ -74,7 +75,7 @@ def _queries(connection: Connection, run_id: int, first: int | None, offset: int
     """The queries of a run; one whose image is stored belongs to that image's identity space."""
     rows = connection.execute(
         text(
-            "SELECT q.id, q.name, q.pid, q.camid, q.question_id, r.candidates, r.complete,"
+            "SELECT q.id, q.name, q.pid, q.camid, q.question_id, r.candidates, r.complete, r.found,"
             " r.max_distance, i.thumbnail, coalesce(c.identities, 'default') AS identities,"
             " (SELECT array_agg(DISTINCT g.identities) FROM question_gallery qg"
             " JOIN collection g ON g.id = qg.collection_id"
@@ -90,18 +91,27 @@ def _queries(connection: Connection, run_id: int, first: int | None, offset: int
     return list(rows)
 
 
-def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Iterable[Match]) -> Answer:
-    limit = question.effective_limit
+def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Sequence[Match]) -> Answer:
     return Answer(
         query=row.name,
         model=model.name,
         max_distance=row.max_distance,
         filter=None if question.filter is None else to_text(question.filter),
-        complete=row.complete,
+        complete=row.complete and len(matches) == row.found,
         candidates=row.candidates,
         matches=tuple(matches),
-        incomplete_reason=None if row.complete else f"cut off at the limit of {limit}",
+        incomplete_reason=_reason(row, question, len(matches)),
         query_pid=row.pid,
         query_camid=row.camid,
         same_identities=row.spaces == [row.identities],
     )
+
+
+def _reason(row: Row[Any], question: Question, count: int) -> str | None:
+    if count < row.found:
+        return f"{row.found - count} matches were removed from the gallery since"
+    if row.complete:
+        return None
+    if count == question.effective_limit:
+        return f"cut off at the limit of {count}"
+    return "images of the gallery were not embedded yet"

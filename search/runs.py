@@ -14,6 +14,7 @@ from db.schema import Run, RunQuery
 from errors import ReidError
 from search.bulk import Ranked, load_gallery, rank_many
 from search.question import Question, Scope
+from search.statement import count_unsearched
 from search.stored import people_of, query_set_id, questions_of
 
 
@@ -66,11 +67,12 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
                 "add the set again with this model: a distance across models means nothing"
             )
         lists = list(_lists(connection, scope, stored.question, people))
-        _store(connection, run_id, stored.question, lists)
+        unsearched = count_unsearched(connection, scope)
+        _store(connection, run_id, stored.question, lists, unsearched)
         counts["queries"] += len(lists)
         counts["with_matches"] += sum(len(ranked.image_ids) > 0 for _, ranked in lists)
         counts["matches"] += sum(len(ranked.image_ids) for _, ranked in lists)
-        complete &= not any(ranked.cut for _, ranked in lists)
+        complete &= not unsearched and not any(ranked.cut for _, ranked in lists)
     return RunSummary(
         run_id, model.name, **counts, max_distance=questions[0].question.max_distance,
         complete=complete,
@@ -87,7 +89,11 @@ def _lists(
 
 
 def _store(
-    connection: Connection, run_id: int, question: Question, lists: list[tuple[int, Ranked]]
+    connection: Connection,
+    run_id: int,
+    question: Question,
+    lists: list[tuple[int, Ranked]],
+    unsearched: int,
 ) -> None:
     if lists:
         connection.execute(
@@ -98,7 +104,8 @@ def _store(
                     "query_id": query_id,
                     "max_distance": question.max_distance,
                     "candidates": ranked.candidates,
-                    "complete": not ranked.cut,
+                    "found": len(ranked.image_ids),
+                    "complete": not (ranked.cut or unsearched),
                 }
                 for query_id, ranked in lists
             ],
@@ -150,3 +157,12 @@ def runs_of(connection: Connection, name: str) -> list[dict[str, Any]]:
         {"set": query_set_id(connection, name)},
     )
     return [{**row._mapping, "stale": is_stale(connection, row.id)} for row in rows.all()]
+
+
+def matched_images(connection: Connection, run_id: int) -> list[int]:
+    """Every image that a run gave to anybody, once, for the audit log."""
+    rows = connection.execute(
+        text("SELECT DISTINCT image_id FROM match WHERE run_id = :run ORDER BY image_id"),
+        {"run": run_id},
+    )
+    return [row[0] for row in rows]

@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ColumnElement, Connection, Double, Select, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Double, Select, bindparam, select, text
 
 from db.schema import Collection, Feature, Image
 from search.distance import margin
@@ -50,6 +50,20 @@ def within(stmt: Select[Any], query: QueryPerson, max_distance: float | None) ->
     if max_distance is None:
         return stmt
     return stmt.where(distance_to(query) <= max_distance + margin(max_distance))
+
+
+def count_unsearched(connection: Connection, scope: Scope) -> int:
+    """Images of the scope that this model has not embedded yet; what failed is not waited for."""
+    stmt = text(
+        "SELECT count(*) FROM image i WHERE i.collection_id = ANY(:collections)"
+        " AND NOT EXISTS (SELECT FROM feature f WHERE f.model_id = :model AND f.image_id = i.id)"
+        " AND NOT EXISTS (SELECT FROM task t WHERE t.model_id = :model AND t.image_id = i.id"
+        " AND t.state = 'failed')"
+    )
+    count: int = connection.execute(
+        stmt, {"model": scope.model.id, "collections": scope.gallery_ids}
+    ).scalar_one()
+    return count
 
 
 MATCH_COLUMNS = (

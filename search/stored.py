@@ -229,7 +229,7 @@ def people_of(
             Query.id, Query.name, Query.pid, Query.camid, QueryImage.content_hash,
             QueryEmbedding.embedding,
         )
-        .join(QueryImage, QueryImage.query_id == Query.id)
+        .outerjoin(QueryImage, QueryImage.query_id == Query.id)
         .outerjoin(
             QueryEmbedding,
             (QueryEmbedding.query_image_id == QueryImage.id)

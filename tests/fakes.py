@@ -108,10 +108,9 @@ def work(
     row: CollectionRow,
     *,
     batch_size: int = 8,
-    overwrite: bool = False,
 ) -> Progress:
     """The second half: works until nothing is open."""
-    with Worker(engine, network, model.id, batch_size=batch_size, recompute=overwrite) as worker:
+    with Worker(engine, network, model.id, batch_size=batch_size) as worker:
         worker.work(row.id)
         while worker.wait_for_others(row.id, pause_s=0.02):
             worker.work(row.id)
@@ -146,7 +145,6 @@ def ingest(
         model,
         row,
         batch_size=batch_size,
-        overwrite=overwrite,
     )
     return registered, progress
 

@@ -200,6 +200,7 @@ STATEMENTS = (
         leased_until TIMESTAMP WITH TIME ZONE,
         reason TEXT,
         allow_any_shape BOOLEAN DEFAULT false NOT NULL,
+        recompute BOOLEAN DEFAULT false NOT NULL,
         updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         CONSTRAINT pk_task PRIMARY KEY (model_id, image_id),
         CONSTRAINT ck_task_state CHECK (state IN ('pending', 'leased', 'done', 'failed')),
@@ -243,7 +244,7 @@ STATEMENTS = (
         CONSTRAINT pk_query_image PRIMARY KEY (id),
         CONSTRAINT uq_query_image_query_id_position UNIQUE (query_id, position),
         CONSTRAINT fk_query_image_query_id FOREIGN KEY(query_id) REFERENCES query (id) ON DELETE CASCADE,
-        CONSTRAINT fk_query_image_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE CASCADE
+        CONSTRAINT fk_query_image_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE SET NULL
     )
     """,
     "CREATE INDEX ix_query_image_content_hash ON query_image (content_hash)",
@@ -254,6 +255,7 @@ STATEMENTS = (
         query_id BIGINT NOT NULL,
         max_distance DOUBLE PRECISION,
         candidates INTEGER NOT NULL,
+        found INTEGER NOT NULL,
         complete BOOLEAN NOT NULL,
         CONSTRAINT pk_run_query PRIMARY KEY (run_id, query_id),
         CONSTRAINT fk_run_query_run_id FOREIGN KEY(run_id) REFERENCES run (id) ON DELETE CASCADE,

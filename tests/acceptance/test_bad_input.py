@@ -1,14 +1,18 @@
 """Bad input gets one clear sentence and a way out, and loses nothing else."""
 
 import io
+import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from actions.models import shipped_checkpoint
+from models.checkpoint import content_hash, read_header, to_metadata
 from tests.acceptance.conftest import Reid
 
 
@@ -229,3 +233,46 @@ def test_ctrl_c_gives_the_work_back(
     assert "run the same command again" in stopped.err
     assert reid("status", "--format", "json").json()[0]["pending"] == 3
     assert reid("ingest", crops, "--collection", "c", "--format", "json").json()["stored"] == 3
+
+
+def test_a_damaged_copy_of_a_checkpoint_is_mended(reid: Reid, tmp_path: Path) -> None:
+    shipped = shipped_checkpoint()
+    assert reid("model", "add", shipped).out.startswith("default: ")
+    (kept,) = (tmp_path / "home" / "models").iterdir()
+    assert kept.parent.stat().st_mode & 0o777 == 0o700
+    kept.write_bytes(b"damaged")
+    assert reid("model", "add", shipped).code == 0
+    assert content_hash(kept) == kept.stem
+    again = reid("model", "add", shipped, "--name", "other")
+    assert again.code == 2
+    assert "the checkpoint is registered as 'default'" in again.err
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_not_registered(reid: Reid, tmp_path: Path) -> None:
+    header = to_metadata(replace(read_header(shipped_checkpoint()), architecture="other"))
+    text = json.dumps({"__metadata__": header}).encode()
+    (tmp_path / "other.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    refused = reid("model", "add", "other.safetensors")
+    assert refused.code == 1
+    assert "unknown architecture 'other'" in refused.err
+    assert [m["name"] for m in reid("model", "list", "--format", "json").json()] == ["default"]
+
+
+def test_saying_no_removes_nothing(
+    reid: Reid, crops: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reid("ingest", crops, "--collection", "c").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    refused = reid("collection", "remove", "c")
+    assert refused.code == 1
+    assert refused.err.endswith("nothing was removed\n")
+    assert reid("collection", "list", "--format", "json").json()[0]["images"] == 3
+
+
+def test_csv_without_rows_has_its_header(reid: Reid) -> None:
+    assert reid("collection", "list", "--format", "csv").out == "name,identities,images\n"
+    empty = reid("audit", "list", "--format", "csv").out
+    assert reid("model", "add", shipped_checkpoint()).code == 0
+    newest = reid("audit", "list", "--format", "json").json()[0]
+    assert empty == ",".join(newest) + "\n"
+    assert reid("audit", "list", "--limit", "1000001").code == 2

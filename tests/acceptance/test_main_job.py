@@ -172,9 +172,14 @@ def test_backup_and_restore(
     reid("ingest", people / "query", "--collection", "q")
     file = tmp_path / "backup.dump"
     assert reid("db", "backup", file).code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
     refused = reid("db", "restore", file)
     assert refused.code == 2
     assert "empty" in refused.err
+    assert reid("collection", "remove", "q", "--yes").code == 0
+    refused = reid("db", "restore", file)
+    assert refused.code == 2
+    assert "audit log holds" in refused.err
     moved = reid("--database-url", empty_database_url, "db", "restore", file)
     assert moved.code == 0, moved.err
     listed = reid("--database-url", empty_database_url, "collection", "list", "--format", "json")

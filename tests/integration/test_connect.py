@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 
+from actions.database import client_access
 from db.connect import (
     HEAD,
     BadDatabaseUrl,
@@ -102,6 +103,16 @@ def test_a_url_that_is_none(url: str, sentence: str) -> None:
 def test_a_password_with_odd_letters_survives_the_url() -> None:
     url = "postgresql://u:p%40ss%2Fw%25rd@h:5433/d"
     assert make_url(Place(NOWHERE, url).libpq_url()).password == "p@ss/w%rd"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:p%40ss@h:5433/d", "postgresql://u@h:5433/d?password=p%40ss"]
+)
+def test_a_password_is_never_on_a_command_line(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("REID_DATABASE_URL", url)
+    assert client_access() == ("postgresql://u@h:5433/d", {"PGPASSWORD": "p@ss"})
+    monkeypatch.setenv("REID_DATABASE_URL", "postgresql://u@h/d")
+    assert client_access() == ("postgresql://u@h/d", {})
 
 
 # --- schema
@@ -267,7 +278,7 @@ def test_a_server_that_is_too_old(values: tuple[object, ...], sentence: str) -> 
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize("version", ["0.8.4", "0.8.5", "0.10.0", "1.0"])
+@pytest.mark.parametrize("version", ["0.8.4", "0.8.5", "0.10.0", "1.0", "0.9.0-dev"])
 def test_a_new_enough_pgvector(version: str) -> None:
     check_server(cast(Connection, _Answers(18, version)))
 

@@ -263,6 +263,10 @@ def test_a_damaged_header(tmp_path: Path, stored: str, why: str) -> None:
         {"max_distance": "auto"},
         {"max_distance": float("nan")},
         {"max_distance": -1.0},
+        {"cutoffs": {"shoes": 0.5}},
+        {"cutoffs": {"hat": 1.5}},
+        {"cutoffs": {"hat": "high"}},
+        {"cutoffs": [0.5]},
     ],
 )
 def test_a_header_with_a_value_that_cannot_be(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import models.joint_net
 import models.training
 from drawn.dataset import draw_dataset
 from models.augment import Augmentation
+from models.checkpoint import read_header
 from models.data import BadTrainingData, LabelledImages, load_training_folder
+from models.finish import finish
 from models.joint_net import JointNet
 from models.recipe import BadRecipe, JointRecipe, read_joint_recipe
 from models.training import JointTraining, TrainingFailed
@@ -295,6 +298,34 @@ def test_the_shipped_recipe_reads_and_another_is_told_what_is_wrong(tmp_path: Pa
             read_joint_recipe(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('people = "16"', "people is '16', expected a whole number from 2 to 2147483647"),
+        ("people = 1", "people is 1, expected a whole number from 2 to"),
+        ("images = 1", "images is 1, expected a whole number from 2 to"),
+        ("epochs = 0", "epochs is 0, expected a whole number from 1 to"),
+        ("epochs = true", "epochs is True, expected a whole number from 1 to"),
+        ("rate = 0", "rate is 0, expected a number above 0"),
+        ("rate = inf", "rate is inf, expected a number above 0"),
+        ("held_out = 1.0", "held_out is 1.0, expected a number from 0 to below 1"),
+        ("[augmentation]\nflip = 1.5", "augmentation.flip is 1.5, expected a number from 0 to 1"),
+        ("[augmentation]\nflipp = 1", "unknown key augmentation.flipp; did you mean 'flip'?"),
+        ("augmentation = 3", "augmentation is 3, expected a table"),
+        ("epoch = 3", "unknown key epoch; did you mean 'epochs'?"),
+        ("# caf\xe9", "it is no UTF-8 text"),
+    ],
+)
+def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: str) -> None:
+    kept = {**RECIPE.to_json(), text.split(" = ")[0]: None, "augmentation": None}
+    lines = [f"{key} = {value}" for key, value in kept.items() if value is not None]
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join([*lines, text]), encoding="latin-1")
+    with pytest.raises(BadRecipe) as caught:
+        read_joint_recipe(path)
+    assert str(caught.value).startswith(f"{path} is no joint recipe: {why}")
+
+
 def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages) -> None:
     pixels_NHWC = images.pixels_NHWC[:6]
     before = pixels_NHWC.copy()
@@ -310,3 +341,27 @@ def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages
     np.testing.assert_array_equal(
         flipped(pixels_NHWC, np.random.default_rng(1)), before[:, :, ::-1]
     )
+
+
+# From a network to a checkpoint
+
+
+@pytest.mark.parametrize("held_out", [0.25, 0.0])
+def test_too_few_people_to_calibrate_on_lose_no_model(
+    images: LabelledImages, tmp_path: Path, held_out: float
+) -> None:
+    stranger, text = tmp_path / "stranger.png", tmp_path / "text.jpg"
+    Image.new("RGB", (64, 128)).save(stranger)
+    text.write_text("no picture")
+    run = training(images, tmp_path, RECIPE.with_changes(held_out=held_out))
+    path = tmp_path / "model.safetensors"
+    header = finish(run, path, "default", [stranger, text, tmp_path / "none.jpg"])
+    assert read_header(path) == header
+    assert header.max_distance is None
+    if held_out:
+        assert header.notes.endswith("calibrated: a limit needs 20 people held out, got 2")
+        assert header.calibration == {"num_strangers": 1, "num_skipped": 2}
+        assert header.metrics["reid"]["num_valid_queries"] > 0
+    else:
+        assert header.notes.startswith("nobody was held out")
+        assert header.metrics == {}
