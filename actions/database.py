@@ -186,8 +186,9 @@ def _home_advice(place: Place) -> str | None:
 def _database(place: Place) -> Iterator[Check]:
     kind = "embedded" if place.embedded else "server"
     try:
-        with disposed(open_database(place)) as engine, reach(engine) as connection:
+        with disposed(make_engine(place)) as engine, reach(engine) as connection:
             check_server(connection)
+        with disposed(open_database(place)) as engine, reach(engine) as connection:
             postgres = connection.scalar(text("SHOW server_version"))
             pgvector = connection.scalar(
                 text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")

@@ -76,6 +76,14 @@ def load_network(model: ModelRow, device: str | None) -> "Extractor":
     return Extractor(path, device)
 
 
+def check_device(name: str | None) -> None:
+    """Raises UnknownDevice before anything is changed; the usual devices need no torch for it."""
+    if name not in (None, "", "auto", "cpu"):
+        from models.extractor import choose_device
+
+        choose_device(name)
+
+
 def ingest(
     engine: Engine,
     folder: Path,
@@ -88,6 +96,8 @@ def ingest(
     `on_batch` is called with the counts so far and the number of items to settle.
     """
     model = chosen(engine, options.model)
+    if not options.enqueue:
+        check_device(options.device)
     started = time.monotonic()
     with engine.begin() as connection:
         collection = collections.collection_called(connection, collection_name, options.identities)

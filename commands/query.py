@@ -99,8 +99,9 @@ def run(
 
     from actions.queries import pictures_of_run
     from actions.queries import run as run_set
-    from commands.search import write_pictures
+    from commands.search import check_targets, write_pictures
 
+    check_targets(sheet, html)
     engine = options.database()
     summary = run_set(engine, set_name, model, purpose)
     emit(asdict(summary), [asdict(summary)], format_)

@@ -41,10 +41,13 @@ def search(
     from actions.search import search as run
 
     asked.check(with_image=bool(images))
+    check_targets(sheet, html)
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]
     found = run(engine, asked, files, device=device, purpose=purpose, same_person=same_person)
-    emit({"queries": [to_json(a) for a in found.answers]}, _rows(found.answers), format_)
+    rows = _rows(found.answers, every_attribute=format_ != "table")
+    document = {"queries": [to_json(answer) for answer in found.answers]}
+    emit(document, rows, format_, columns=_columns(every_attribute=format_ != "table"))
     for answer in found.answers if format_ == "table" else ():
         note(_facts(answer))
     if sheet or html:
@@ -89,12 +92,22 @@ def to_json(answer: "Answer") -> dict[str, Any]:
     }
 
 
-def _rows(answers: "tuple[Answer, ...]") -> list[dict[str, Any]]:
+_SHOWN = ("gender", "upper_color", "lower_color")
+
+
+def _columns(*, every_attribute: bool) -> list[str]:
+    from db.attributes import FIELDS
+
+    facts = ["query", "rank", "image_id", "collection", "path", "distance", "pid", "camid"]
+    return [*facts, *([field.name for field in FIELDS] if every_attribute else _SHOWN)]
+
+
+def _rows(answers: "tuple[Answer, ...]", *, every_attribute: bool) -> list[dict[str, Any]]:
     rows = []
     for answer in answers:
         for match in to_json(answer)["matches"]:
             attributes = match.pop("attributes")
-            shown = {name: attributes[name] for name in ("gender", "upper_color", "lower_color")}
+            shown = attributes if every_attribute else {n: attributes[n] for n in _SHOWN}
             rows.append({"query": answer.query, **match, **shown})
     return rows
 
@@ -104,8 +117,8 @@ def _facts(answer: "Answer") -> str:
     state = "complete" if answer.complete else f"not complete: {answer.incomplete_reason}"
     took = "" if answer.seconds is None else f", {answer.seconds * 1000:.0f} ms"
     return (
-        f"{answer.query}: {len(answer.matches)} matches{limit} among {answer.candidates} images "
-        f"({state}; model {answer.model}{took})"
+        f"{answer.query}: {len(answer.matches)} matches{limit}; {answer.candidates} images passed "
+        f"the filter ({state}; model {answer.model}{took})"
     )
 
 
@@ -120,6 +133,13 @@ def _draw(engine: Any, found: "Found", sheet: Path | None, html: Path | None) ->
         for answer, thumbnail in zip(found.answers, found.thumbnails, strict=True)
     ]
     write_pictures(pictures, sheet, html, "Search")
+
+
+def check_targets(*targets: Path | None) -> None:
+    """Raises UsageError for a picture that could not be written, before anything is asked."""
+    for target in targets:
+        if target and (target.is_dir() or not target.parent.is_dir()):
+            raise UsageError(f"cannot write {target}: its folder is not there, or it is one")
 
 
 def write_pictures(pictures: Any, sheet: Path | None, html: Path | None, title: str) -> None:

@@ -34,4 +34,6 @@ def worker(
     progress = run_worker(engine, chosen, until_empty=until_empty)
     counts = {"stored": progress.stored, "known": progress.known, "failed": progress.failed}
     emit(counts, [counts], format_)
+    if progress.failed:
+        note(f"{progress.failed} failed, each with its reason: reid status --failed")
     return 3 if progress.failed else 0

@@ -271,7 +271,7 @@ def machine_settings() -> dict[str, str]:
         memory_mb = 4096
     cores = os.cpu_count() or 2
     return {
-        "shared_buffers": f"{max(128, min(4096, memory_mb // 8))}MB",
+        "shared_buffers": f"{max(128, min(1024, memory_mb // 8))}MB",
         "maintenance_work_mem": f"{max(64, min(1024, memory_mb // 16))}MB",
         "effective_cache_size": f"{max(256, memory_mb // 2)}MB",
         "work_mem": "32MB",

@@ -116,7 +116,7 @@ def main() -> None:
         f"  .venv/bin/reid {home} search --collection gallery "
         '--where "gender = female and lower_type = dress"'
     )
-    say("  .venv/bin/reid ingest YOUR/FOLDER --collection mine")
+    say(f"  .venv/bin/reid {home} ingest YOUR/FOLDER --collection mine")
 
 
 if __name__ == "__main__":
