@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from db.schema import Feature, Model
 from errors import UsageError, did_you_mean
@@ -121,8 +121,3 @@ def feature_counts(connection: Connection) -> dict[int, int]:
     """Number of stored features by model id."""
     stmt = select(Feature.model_id, func.count()).group_by(Feature.model_id)
     return {row[0]: row[1] for row in connection.execute(stmt)}
-
-
-def remove(connection: Connection, model_id: int) -> None:
-    """Removes a model with all its features and runs."""
-    connection.execute(delete(Model).where(Model.id == model_id))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -89,8 +88,3 @@ def _check_finite(path: Path, state: dict[str, Tensor]) -> None:
 
 def parameter_count(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
-
-
-def seeded(seed: int) -> None:
-    """Fixes torch's random numbers for one epoch or one initialisation."""
-    torch.manual_seed(seed)
