@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import psycopg
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
@@ -23,6 +22,7 @@ from actions.search import (
     search_people,
 )
 from actions.sets import show_set
+from db.arrays import vector_from_send
 from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach, sentence_for
 from db.models import ModelRow
 from errors import UsageError
@@ -108,7 +108,7 @@ def stored_image(engine: Engine, model: ModelRow, image_id: int) -> EmbeddedImag
         name=row.path,
         content_hash=bytes(row.content_hash),
         thumbnail=bytes(row.jpeg or b""),
-        embedding_D=np.frombuffer(bytes(row.bytes)[4:], ">f4").astype(np.float32),
+        embedding_D=vector_from_send(row.bytes),
         image_id=row.id,
         pid=row.pid,
         camid=row.camid,

@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, text
 
 from actions.ingest import load_network
 from actions.models import chosen
+from db.arrays import vector_from_send
 from db.audit import record
 from db.collections import collections_named
 from db.models import ModelRow
@@ -162,16 +163,12 @@ def _embedded(
         name=name,
         content_hash=digest,
         thumbnail=image.thumbnail,
-        embedding_D=computed if stored is None else _floats(stored.bytes),
+        embedding_D=computed if stored is None else vector_from_send(stored.bytes),
         image_id=None if stored is None else stored.id,
         pid=pid if pid is not None or stored is None else stored.pid,
         camid=camid if camid is not None or stored is None else stored.camid,
         identities="default" if stored is None else stored.identities,
     )
-
-
-def _floats(data: bytes) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    return np.frombuffer(bytes(data)[4:], ">f4").astype(np.float32)
 
 
 def _stored(connection: Connection, model: ModelRow, hashes: list[bytes]) -> dict[bytes, Any]:

@@ -72,6 +72,21 @@ def feature_rows(
     return b"".join([*parts, COPY_END])
 
 
+def vectors_from_send(values: Sequence[bytes], dim: int) -> npt.NDArray[np.float32]:
+    """(N, dim) from what `vector_send` gives for each of N rows.
+
+    Raises ValueError where a vector has another length.
+    """
+    # pgvector's binary form: two 16-bit integers, then big-endian float32
+    data = b"".join(bytes(value)[4:] for value in values)
+    return np.frombuffer(data, ">f4").astype(np.float32).reshape(len(values), dim)
+
+
+def vector_from_send(value: bytes) -> npt.NDArray[np.float32]:
+    """The vector of one `vector_send`."""
+    return vectors_from_send([value], (len(value) - 4) // 4).reshape(-1)
+
+
 def embeddings_from_copy(
     data: bytes, dim: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Connection, Row, func
 
+from db.arrays import vectors_from_send
 from db.attributes import describe
 from db.schema import Collection, Feature, Image
 from search.distance import exact_l2, margin
@@ -34,7 +34,9 @@ def answer_one(
     """The ordered gallery list of one query."""
     started = time.perf_counter()
     rows = _candidates(connection, scope, question, query)
-    distances = exact_l2(query.embedding_D, _embeddings(rows, len(query.embedding_D)))
+    distances = exact_l2(
+        query.embedding_D, vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
+    )
     ranked = sorted(
         zip(distances.tolist(), rows, strict=True),
         key=lambda pair: (pair[0], pair[1].path, pair[1].collection, pair[1].id),
@@ -152,12 +154,6 @@ def _candidates(
         if last > rows[limit - 1].distance + 2 * margin(last):
             return rows
         spare *= 8
-
-
-def _embeddings(rows: Sequence[Row[Any]], dim: int) -> npt.NDArray[np.float32]:
-    # pgvector's binary form: two 16-bit integers, then big-endian float32
-    data = b"".join(bytes(row.bytes)[4:] for row in rows)
-    return np.frombuffer(data, ">f4").astype(np.float32).reshape(len(rows), dim)
 
 
 def _count(connection: Connection, scope: Scope, question: Question, query: QueryPerson) -> int:
