@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
+from actions.models import is_former_default, shipped_checkpoint
 from db import models as registry
 from db.connect import (
     HEAD,
@@ -202,5 +203,12 @@ def _database(place: Place) -> Iterator[Check]:
     yield Check("pgvector", str(pgvector))
     if model is None:
         yield Check("model", "none yet; the shipped one is registered at the first ingest")
-    else:
-        yield Check("model", f"{model.name} ({model.architecture}), active")
+        return
+    newer = (
+        f"; a better default has come since: `reid model add {shipped_checkpoint()} --name NAME`, "
+        "ingest again with --model NAME, then `reid model activate NAME`"
+    )
+    yield Check(
+        "model",
+        f"{model.name} ({model.architecture}), active{newer if is_former_default(model) else ''}",
+    )

@@ -166,7 +166,6 @@ def worker_for(engine: Engine, model: ModelRow, options: Options) -> Worker:
         engine,
         load_network(model, options.device),
         model.id,
-        cutoffs=dict(model.cutoffs),
         batch_size=options.batch_size,
         decoders=options.workers,
     )

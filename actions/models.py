@@ -25,6 +25,13 @@ def shipped_checkpoint() -> Path:
     return _SHIPPED / "default.safetensors"
 
 
+def is_former_default(model: ModelRow) -> bool:
+    """Whether the model is one that an earlier version shipped as its default."""
+    shipped = shipped_checkpoint()
+    others = (path for path in sorted(_SHIPPED.glob("*.safetensors")) if path != shipped)
+    return any(content_hash(path) == model.content_hash for path in others)
+
+
 def _candidates(model_hash: str) -> Iterator[Path]:
     yield default_home() / "models" / f"{model_hash}.safetensors"
     yield from sorted(_SHIPPED.glob("*.safetensors"))
@@ -75,6 +82,19 @@ def activate(engine: Engine, name: str) -> ModelRow:
         model = registry.activate(connection, name)
         record(connection, "model activate", {"model": name})
     return model
+
+
+def export_onnx(engine: Engine, name: str, path: Path) -> tuple[str, ...]:
+    """Writes the model as ONNX and gives the names of its outputs.
+
+    Raises UnknownModel, CheckpointNotHere, OnnxMissing, UsageError for a folder that is not there.
+    """
+    from models.onnx_export import export_onnx as run
+
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder of {path} is not there; make it first")
+    chosen(engine, None)  # registers the shipped model where there is none yet
+    return run(checkpoint_of(chosen(engine, name)), path)
 
 
 def chosen(engine: Engine, name: str | None) -> ModelRow:

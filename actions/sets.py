@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from actions.models import chosen
+from db.attributes import QUALITY_LIMIT
 from db.audit import record
 from db.collections import collection_named
 from search import export, runs, stored
@@ -35,13 +36,16 @@ def remove_query_set(engine: Engine, name: str) -> None:
         record(connection, "query remove", {"set": name})
 
 
-def export_reid_test(engine: Engine, name: str, out: Path) -> export.Exported:
-    """Writes the newest run of a set as `reid_test.txt`."""
+def export_reid_test(
+    engine: Engine, name: str, out: Path, min_quality: float = QUALITY_LIMIT
+) -> export.Exported:
+    """Writes the newest run of a set as `reid_test.txt`, without matches that are junk."""
     with engine.begin() as connection:
         run_id = runs.latest_run(connection, name)
-        exported = export.reid_test(connection, run_id)
+        exported = export.reid_test(connection, run_id, min_quality)
         write_whole(out, exported.text.encode())
-        record(connection, "export reid-test", {"set": name, "run": run_id, "out": str(out)})
+        question = {"set": name, "run": run_id, "out": str(out), "min_quality": min_quality}
+        record(connection, "export reid-test", question)
     return exported
 
 

@@ -6,6 +6,7 @@ import click
 
 from commands import options
 from commands.output import note
+from db.attributes import QUALITY_LIMIT
 
 
 @click.group()
@@ -18,7 +19,11 @@ def export() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("reid_test.txt"), show_default=True
 )
-def reid_test(query_set: str, out: Path) -> None:
+@click.option(
+    "--min-quality", type=click.FloatRange(0, 1), default=QUALITY_LIMIT, show_default=True,
+    help="Matches of less crop quality are left out; 0 keeps all.",
+)  # fmt: skip
+def reid_test(query_set: str, out: Path, min_quality: float) -> None:
     """One line a query, best match first: `000616.jpg: 001249.jpg, 000316.jpg`.
 
     A query without a match keeps its colon. Commas, colons, line breaks and bytes that are no
@@ -27,8 +32,13 @@ def reid_test(query_set: str, out: Path) -> None:
     from actions.sets import export_reid_test, is_stale
 
     engine = options.database()
-    written = export_reid_test(engine, query_set, out)
+    written = export_reid_test(engine, query_set, out, min_quality)
     click.echo(f"{out}: {written.lines} queries, {written.with_matches} with matches")
+    if written.left_out:
+        note(
+            f"{written.left_out} matches are left out, of crop quality below {min_quality:g}: "
+            "part of a person, or nobody; --min-quality 0 keeps them"
+        )
     if is_stale(engine, query_set):
         note(f"the run is older than its gallery or model; run `reid query run {query_set}` again")
 

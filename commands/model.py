@@ -57,9 +57,22 @@ def card(name: str | None) -> None:
     from actions.models import chosen
 
     row = chosen(options.database(), name)
+    # what `reid calibrate` has found since stands in the row, not in the checkpoint
+    calibrated = {key: getattr(row, key) for key in ("max_distance", "calibration", "cutoffs")}
     shown = {
         key: f"{len(value)} people" if key == "trained_pids" else value
-        for key, value in row.header.items()
+        for key, value in {**row.header, **calibrated}.items()
         if key != "attribute_names"
     }
     click.echo(json.dumps({"name": row.name, "hash": row.content_hash, **shown}, indent=2))
+
+
+@model.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def export(name: str, file: Path) -> None:
+    """Write a model as ONNX: raw RGB pixels in; scores, embedding, quality out."""
+    from actions.models import export_onnx
+
+    outputs = export_onnx(options.database(), name, file)
+    click.echo(f"{file}: {', '.join(outputs)} of pixels (N, height, width, 3), any N")

@@ -70,6 +70,8 @@ FIELDS: tuple[Field, ...] = (
 FIELD_BY_NAME: dict[str, Field] = {field.name: field for field in FIELDS}
 
 # The report's 12 groups are these same 12 fields.
+# A crop of less quality is junk for `export reid-test`: part of a person, or nobody at all.
+QUALITY_LIMIT = 0.5
 LABEL_OF: dict[str, int] = {name: position for position, name in enumerate(NAMES, start=1)}
 
 

@@ -14,6 +14,7 @@ from db import manifest
 from db.arrays import feature_rows
 from db.attributes import decide
 from db.collections import bump, hold
+from db.models import current_cutoffs
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,14 @@ class Batch:
         return [*self.computed, *(image for image, _ in self.copied)]
 
 
-def store_batch(
-    connection: Connection,
-    worker_id: int,
-    model_id: int,
-    batch: Batch,
-    cutoffs: dict[str, float] | None = None,
-) -> set[int]:
+def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Batch) -> set[int]:
     """Stores a batch in the caller's transaction; gives the image ids that it settled.
 
     What another worker has taken over meanwhile is left to it.
     """
     hold(connection, {image.collection_id for image in batch.read}, alone=False)
+    # before any other row: who changes them waits for this batch, or this batch for them
+    cutoffs = current_cutoffs(connection, model_id)
     ours = manifest.owned(connection, worker_id, model_id, batch.image_ids)
     read = [image for image in batch.read if image.image_id in ours]
     _update_images(connection, read)
@@ -143,7 +140,7 @@ def _copy_features(
     images: Sequence[ReadImage],
     features: Features,
     keep: Sequence[int],
-    cutoffs: dict[str, float] | None,
+    cutoffs: dict[str, float],
 ) -> None:
     scores_NA = features.scores_NA[list(keep)]
     labels = [decide(row, cutoffs) for row in scores_NA.tolist()]

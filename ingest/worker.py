@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -22,11 +21,11 @@ from db import manifest
 from db.manifest import Claim
 from db.store import Batch, Features, ReadImage, erased_hashes, store_batch, stored_twins
 from ingest.reader import Failure, FileBytes, read, to_pixels
+from models.outputs import Outputs
 from models.transforms import Pixels
 
 _REMEMBERED = 10_000
 _NOT_FINITE = "the model gave numbers that are not finite"
-FloatRows = npt.NDArray[np.float32]
 
 
 class Network(Protocol):
@@ -34,7 +33,7 @@ class Network(Protocol):
 
     def pixels_of(self, image: Image.Image) -> Pixels: ...
 
-    def __call__(self, pixels_NHWC: Pixels) -> tuple[FloatRows, FloatRows]: ...
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs: ...
 
 
 @dataclass
@@ -72,11 +71,10 @@ class Worker:
         network: Network,
         model_id: int,
         *,
-        cutoffs: dict[str, float] | None = None,
         batch_size: int = 64,
         decoders: int = 2,
     ) -> None:
-        self.network, self.model_id, self.cutoffs = network, model_id, cutoffs
+        self.network, self.model_id = network, model_id
         self.batch_size = batch_size
         self.progress = Progress()
         self._counting = Lock()
@@ -219,13 +217,14 @@ class Worker:
         images, failed = prepared.images, list(prepared.failed)
         features = None
         if images:
-            scores_NA, embeddings_ND = self.network(np.stack(prepared.pixels))
-            rows = np.hstack([scores_NA, embeddings_ND])
-            keep = [i for i, row in enumerate(rows) if np.isfinite(row).all()]
+            scores_NA, embeddings_ND, quality_N = self.network(np.stack(prepared.pixels))
+            known = [scores_NA, embeddings_ND, *([] if quality_N is None else [quality_N[:, None]])]
+            keep = [i for i, row in enumerate(np.hstack(known)) if np.isfinite(row).all()]
             bad = sorted(set(range(len(images))) - set(keep))
             failed += [(images[i].image_id, _NOT_FINITE) for i in bad]
             images = [images[i] for i in keep]
-            features = Features(scores_NA[keep], embeddings_ND[keep], (None,) * len(images))
+            quality = (None,) * len(keep) if quality_N is None else quality_N[keep].tolist()
+            features = Features(scores_NA[keep], embeddings_ND[keep], tuple(quality))
         return Batch(
             computed=tuple(images),
             features=features,
@@ -236,7 +235,7 @@ class Worker:
 
     def _store(self, batch: Batch) -> None:
         with self._writing.begin():
-            settled = store_batch(self._writing, self.id, self.model_id, batch, self.cutoffs)
+            settled = store_batch(self._writing, self.id, self.model_id, batch)
         progress = self.progress
         copied = sum(image.image_id in settled for image, _ in batch.copied)
         with self._counting:

@@ -27,7 +27,8 @@ class Header:
     """What a checkpoint says of itself.
 
     `distance` is `l2`; `max_distance` is the calibrated limit for `--max-distance auto`, with the
-    figures it was chosen on in `calibration`. `trained_pids` belong to `identity_space`.
+    figures it was chosen on in `calibration`. `trained_pids` belong to `identity_space`. With
+    `flip_average` an image counts together with its mirror image, at twice the cost.
     """
 
     architecture: str
@@ -35,6 +36,7 @@ class Header:
     dimension: int = _DIMENSION
     distance: str = "l2"
     normalised: bool = True
+    flip_average: bool = False
     attribute_names: tuple[str, ...] = NAMES
     max_distance: float | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from errors import UsageError
 from images.decode import UnreadableImage, decode, read_file
 from images.names import facts_of
 from models.annotations import read_annotations
+from models.metrics import single_query_mask
 from models.transforms import Pixels, Preprocessing
 
 Ints = npt.NDArray[np.int64]
@@ -57,9 +58,9 @@ class LabelledImages:
 def load_training_folder(folder: Path, preprocessing: Preprocessing) -> LabelledImages:
     """Reads `train/` and `annotations_train.csv` of `folder`; junk and distractors are left out.
 
-    An annotation without images is no error. Raises BadTrainingData for a missing folder, a person
-    annotated twice, an image of a person without annotation or that cannot be read, or fewer than
-    two people; BadAnnotations as `read_annotations` does.
+    An annotation without images is no error: see `people_without_images`. Raises BadTrainingData
+    for a missing folder, a person annotated twice, an image of a person without annotation or that
+    cannot be read, or fewer than two people; BadAnnotations as `read_annotations` does.
     """
     if not (folder / "train").is_dir():
         raise BadTrainingData(f"no folder {folder / 'train'}: expected PPPP_cC_NNNNNNNNN.jpg in it")
@@ -84,6 +85,12 @@ def load_training_folder(folder: Path, preprocessing: Preprocessing) -> Labelled
         np.array([camid for _, _, camid in labelled]),
         np.array([values_of[pid] for _, pid, _ in labelled]),
     )
+
+
+def people_without_images(folder: Path, images: LabelledImages) -> list[int]:
+    """The annotated people of `folder` who have no image among `images`."""
+    annotated = _values_of_people(folder / "annotations_train.csv")
+    return sorted(set(annotated) - set(images.pids))
 
 
 def _values_of_people(path: Path) -> dict[int, tuple[int, ...]]:
@@ -114,9 +121,4 @@ def split_people(pids: list[int], held_out: float, seed: int) -> tuple[set[int],
 
 def query_mask(images: LabelledImages) -> npt.NDArray[np.bool_]:
     """Single query: the first image of each person and camera is a query, the rest the gallery."""
-    seen: set[tuple[int, int]] = set()
-    mask = np.zeros(len(images.names), bool)
-    for i, key in enumerate(zip(images.pids_N.tolist(), images.camids_N.tolist(), strict=True)):
-        mask[i] = key not in seen
-        seen.add(key)
-    return mask
+    return single_query_mask(images.pids_N, images.camids_N)

@@ -1,21 +1,18 @@
 """Running a network over batches of pixels: the step that ingest and search share."""
 
-# N images, H and W pixels, A=56 scores, D=512 embedding numbers
+# N images, H and W pixels
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 
 from errors import ReidError, UsageError
 from models.checkpoint import Header
-from models.nets import load
+from models.nets import load_for_inference
+from models.outputs import Outputs
 from models.tensors import normalise
 from models.transforms import Pixels
-
-FloatRows = npt.NDArray[np.float32]
 
 
 class UnknownDevice(UsageError):
@@ -43,7 +40,7 @@ class Extractor:
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = choose_device(device)
-        net, self.header = load(path)
+        net, self.header = load_for_inference(path)
         self.net = net.to(memory_format=torch.channels_last).to(self.device)
 
     header: Header
@@ -52,16 +49,13 @@ class Extractor:
         """An RGB image as this network's bytes, (H, W, 3)."""
         return self.header.preprocessing.resize(image)
 
-    def __call__(self, pixels_NHWC: Pixels) -> tuple[FloatRows, FloatRows]:
-        """Scores (N, 56) in [0, 1] and embeddings (N, 512), float32, one row an image.
-
-        Raises OutOfDeviceMemory.
-        """
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
+        """What the network gives, one row an image. Raises OutOfDeviceMemory."""
         try:
             with torch.inference_mode():
                 batch = torch.from_numpy(pixels_NHWC).to(self.device, non_blocking=True)
-                scores, embeddings = self.net(normalise(batch, self.header.preprocessing))
-                return scores.float().cpu().numpy(), embeddings.float().cpu().numpy()
+                found = self.net(normalise(batch, self.header.preprocessing))
+                return Outputs(*(part.float().cpu().numpy() for part in found))
         except torch.OutOfMemoryError:
             raise OutOfDeviceMemory(
                 f"{self.device} has too little memory for a batch of {len(pixels_NHWC)}; "

@@ -1,6 +1,6 @@
-"""The default network: one small trunk, an attribute head and an embedding head with a neck."""
+"""The default network: one small trunk; heads for attributes, embedding and crop quality."""
 
-# N images, H=128 and W=64 pixels, F=1280 features, A=56 scores, D=512 embedding numbers
+# N images, H and W pixels, F=1280 features, A=56 scores, D=512 embedding numbers
 
 from typing import NamedTuple
 
@@ -16,11 +16,19 @@ _SIZES = [NUM_VALUES[column] for column in COLUMNS]
 
 
 class Training(NamedTuple):
-    """What the losses need: the embedding before and after the neck, and attribute logits."""
+    """What the losses need: the embedding before and after the neck, and logits."""
 
     raw_ND: Tensor
     neck_ND: Tensor
     logits_NA: Tensor
+    quality_N: Tensor | None
+
+    def full(self) -> "Training":
+        """The same in 32 bit, as losses want it."""
+        quality_N = None if self.quality_N is None else self.quality_N.float()
+        return Training(
+            self.raw_ND.float(), self.neck_ND.float(), self.logits_NA.float(), quality_N
+        )
 
 
 def column_softmax(logits_NA: Tensor) -> Tensor:
@@ -29,33 +37,74 @@ def column_softmax(logits_NA: Tensor) -> Tensor:
     return torch.cat([part.softmax(dim=1) for part in parts], dim=1)
 
 
+def _mean(maps_NFHW: Tensor) -> Tensor:
+    return maps_NFHW.mean(dim=(2, 3))
+
+
 class JointNet(nn.Module):
-    """Images (N, 3, 128, 64), ImageNet-normalised, to 56 scores and an L2-normalised embedding.
+    """Images (N, 3, H, W), ImageNet-normalised, to 56 scores, an L2-normalised embedding, quality.
+
+    Half of the embedding looks at the whole image, the other half at `parts` equal bands from top
+    to bottom: shirt and trousers are compared each for itself. Source: Sun et al., "Beyond Part
+    Models", 2018. Without parts it is the first released network, which has no quality either.
 
     The neck is a batch normalisation between the triplet loss (before it) and the identity loss
     (after it); search uses what comes after it. Source: Luo et al., "Bag of Tricks", 2019.
     """
 
-    architecture = "joint-mobilenet_v2"
     normalised = True
 
-    def __init__(self) -> None:
+    def __init__(self, parts: int = 2) -> None:
         super().__init__()
         self.trunk = MobileNetV2(last_stride=1)
         features = self.trunk.num_features
-        self.embedding = nn.Linear(features, EMBEDDING_DIM, bias=False)
+        whole = EMBEDDING_DIM // 2 if parts else EMBEDDING_DIM
+        self.embedding = nn.Linear(features, whole, bias=False)
+        self.bands = nn.ModuleList(
+            nn.Linear(features, whole // parts, bias=False) for _ in range(parts)
+        )
         self.neck = nn.BatchNorm1d(EMBEDDING_DIM)
         self.neck.bias.requires_grad_(False)
         self.attributes = nn.Sequential(nn.Dropout(0.2), nn.Linear(features, NUM_SCORES))
+        self.quality = nn.Linear(features, 1) if parts else None
+
+    @property
+    def architecture(self) -> str:
+        return WITH_PARTS if self.bands else PLAIN
+
+    @property
+    def widths(self) -> list[int]:
+        """How many of the embedding's numbers come from the whole image, then from each band."""
+        return [layer.out_features for layer in self.pieces]
+
+    @property
+    def pieces(self) -> list[nn.Linear]:
+        """The layers whose outputs, one after the other, are the embedding."""
+        bands = [band for band in self.bands if isinstance(band, nn.Linear)]
+        return [self.embedding, *bands]
 
     def training_outputs(self, images_NCHW: Tensor) -> Training:
-        """The two embeddings and the logits, for the losses."""
-        pooled_NF = self.trunk(images_NCHW).float().mean(dim=(2, 3))
-        raw_ND = self.embedding(pooled_NF)
-        return Training(raw_ND, self.neck(raw_ND), self.attributes(pooled_NF))
+        """The embedding before and after the neck, and the logits, for the losses."""
+        maps_NFHW = self.trunk(images_NCHW).float()
+        pooled_NF = _mean(maps_NFHW)
+        # tensor_split and not chunk: three bands of eight rows are 3, 3 and 2 rows, none is lost
+        bands = torch.tensor_split(maps_NFHW, max(1, len(self.bands)), dim=2)
+        areas = [pooled_NF, *(_mean(band) for band in bands)]
+        pieces = [layer(area) for layer, area in zip(self.pieces, areas, strict=False)]
+        raw_ND = torch.cat(pieces, dim=1)
+        quality_N = None if self.quality is None else self.quality(pooled_NF).squeeze(1)
+        return Training(raw_ND, self.neck(raw_ND), self.attributes(pooled_NF), quality_N)
 
-    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores (N, 56) in [0, 1] and embeddings (N, 512) of length 1."""
+    def forward(self, images_NCHW: Tensor) -> tuple[Tensor, ...]:
+        """Scores (N, 56) in [0, 1], embeddings (N, 512) of length 1, and where the network has
+        learned it, crop quality (N,) in [0, 1]."""
         outputs = self.training_outputs(images_NCHW)
         embeddings_ND = nn.functional.normalize(outputs.neck_ND.float(), dim=1)
-        return column_softmax(outputs.logits_NA.float()), embeddings_ND
+        found = (column_softmax(outputs.logits_NA.float()), embeddings_ND)
+        if outputs.quality_N is None:
+            return found
+        return (*found, outputs.quality_N.float().sigmoid())
+
+
+PLAIN = "joint-mobilenet_v2"
+WITH_PARTS = "joint-mobilenet_v2-parts"

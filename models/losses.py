@@ -20,12 +20,13 @@ def pairwise_l2(a_ND: Tensor, b_MD: Tensor) -> Tensor:
 def batch_hard_triplet(embeddings_ND: Tensor, pids_N: Tensor) -> Tensor:
     """Soft-margin triplet loss on each image's hardest positive and hardest negative.
 
-    Raises ValueError when no image of the batch has both. Source: Hermans et al., 2017.
+    A pid below 0 is nobody: a negative of everybody, never an anchor. Raises ValueError when no
+    image of the batch has both. Source: Hermans et al., 2017.
     """
     distances = pairwise_l2(embeddings_ND, embeddings_ND)
     same = pids_N[:, None] == pids_N[None]
     self_ = torch.eye(len(pids_N), dtype=torch.bool, device=same.device)
-    usable = (same & ~self_).any(1) & (~same).any(1)
+    usable = (same & ~self_).any(1) & (~same).any(1) & (pids_N >= 0)
     if not usable.any():
         raise ValueError("expected a batch with two images of one person and a stranger")
     hardest_positive = distances.masked_fill(~same, 0.0).amax(1)
@@ -67,3 +68,23 @@ class ColumnCrossEntropy(nn.Module):
             for position, part in enumerate(torch.split(logits_NA, _SIZES, dim=1))
         ]
         return torch.stack(losses).mean()
+
+
+class CosineIdentity(nn.Module):
+    """Identity logits (N, K) that are `scale` times cosines, the own person's less `margin`.
+
+    The margin asks for more than the nearest other person of the training set: strangers come
+    closer than those. Source: Wang et al., "CosFace", 2018.
+    """
+
+    def __init__(self, dimension: int, people: int, scale: float, margin: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(people, dimension))
+        nn.init.normal_(self.weight)
+        self.scale, self.margin = scale, margin
+
+    def forward(self, embeddings_ND: Tensor, people_N: Tensor) -> Tensor:
+        cosines_NK = functional.normalize(embeddings_ND) @ functional.normalize(self.weight).T
+        own_NK = functional.one_hot(people_N, len(self.weight))
+        logits_NK: Tensor = self.scale * (cosines_NK - self.margin * own_NK)
+        return logits_NK

@@ -98,6 +98,14 @@ def protocol_masks(
     return same_person, dropped if duplicates_G is None else dropped | duplicates_G
 
 
+def single_query_mask(pids_N: IntArray, camids_N: IntArray) -> BoolArray:
+    """Single query: the first image of each person and camera is a query, the rest the gallery."""
+    firsts = np.unique(np.stack([pids_N, camids_N]), axis=1, return_index=True)[1]
+    mask = np.zeros(len(pids_N), bool)
+    mask[firsts] = True
+    return mask
+
+
 def summarise(rankings: Iterable[Ranking]) -> ReidMetrics:
     """CMC 1, 5, 10, mAP and mINP over the valid queries; all zero where none is valid."""
     every = list(rankings)
@@ -147,24 +155,3 @@ class Threshold:
     recall: float
     num_pairs: int
     num_positive_pairs: int
-
-
-def best_f1_threshold(positive_P: FloatArray, negative_N: FloatArray) -> Threshold:
-    """The distance limit with the highest F1 over pairs of one person and pairs of strangers.
-
-    Raises ValueError when either kind of pair is missing.
-    """
-    if not len(positive_P) or not len(negative_N):
-        raise ValueError("expected pairs of one person and pairs of strangers")
-    candidates = np.sort(np.unique(positive_P))
-    true = np.searchsorted(np.sort(positive_P), candidates, side="right")
-    false = np.searchsorted(np.sort(negative_N), candidates, side="right")
-    precision, recall = true / (true + false), true / len(positive_P)
-    best = int(np.argmax(2 * precision * recall / (precision + recall)))
-    return Threshold(
-        max_distance=float(candidates[best]),
-        precision=float(precision[best]),
-        recall=float(recall[best]),
-        num_pairs=len(positive_P) + len(negative_N),
-        num_positive_pairs=len(positive_P),
-    )

@@ -6,11 +6,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.checkpoint import BadCheckpoint, Header, read_header, to_metadata
-from models.joint_net import JointNet
-from models.seed_nets import TRUNKS, SeedNet
+from models.folding import fold
+from models.joint_net import PLAIN, WITH_PARTS, JointNet
+from models.mirror import FlipAveraged
+from models.seed_nets import ATTRIBUTES_ONLY, TRUNKS, AttributeNet, SeedNet
 
 ARCHITECTURES: tuple[str, ...] = (
-    JointNet.architecture,
+    WITH_PARTS,
+    PLAIN,
     *(f"seed-{trunk}" for trunk in TRUNKS),
 )
 
@@ -20,10 +23,15 @@ def build(architecture: str) -> nn.Module:
 
     Raises BadCheckpoint for a name that is not one of `ARCHITECTURES`.
     """
-    if architecture == JointNet.architecture:
-        return JointNet()
+    if architecture in (PLAIN, WITH_PARTS):
+        return JointNet(parts=2 if architecture == WITH_PARTS else 0)
     if architecture in ARCHITECTURES:
         return SeedNet(architecture.removeprefix("seed-"))
+    if architecture.endswith(ATTRIBUTES_ONLY):
+        raise BadCheckpoint(
+            f"{architecture} has attributes and no embedding yet; go on with "
+            "`reid train siamese --attributes FILE`, and use what that writes"
+        )
     raise BadCheckpoint(
         f"unknown architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}"
     )
@@ -53,14 +61,45 @@ def load(path: Path) -> tuple[nn.Module, Header]:
     """
     header = read_header(path)
     net = build(header.architecture)
+    _load_weights(path, header.architecture, net)
+    return net.eval(), header
+
+
+def load_for_inference(path: Path) -> tuple[nn.Module, Header]:
+    """As `load`, but faster, and with the mirror image, where the header asks for it.
+
+    Raises BadCheckpoint."""
+    net, header = load(path)
+    net = fold(net)
+    if header.flip_average:
+        net = FlipAveraged(net, normalised=header.normalised).eval()
+    return net, header
+
+
+def load_attributes(path: Path) -> tuple[AttributeNet, Header]:
+    """The attribute network alone, as `train attributes` wrote it.
+
+    Raises BadCheckpoint as `load` does, and for any other checkpoint.
+    """
+    header = read_header(path)
+    trunk = header.architecture.removeprefix("seed-").removesuffix(ATTRIBUTES_ONLY)
+    if header.architecture != f"seed-{trunk}{ATTRIBUTES_ONLY}" or trunk not in TRUNKS:
+        raise BadCheckpoint(
+            f"{path} holds {header.architecture}; expected what `reid train attributes` wrote"
+        )
+    net = AttributeNet(trunk)
+    _load_weights(path, header.architecture, net)
+    return net.eval(), header
+
+
+def _load_weights(path: Path, architecture: str, net: nn.Module) -> None:
     try:
         state = load_file(path)
     except Exception as error:
         raise BadCheckpoint(f"{path} cannot be read: {error}") from error
-    _check_tensors(path, header.architecture, net.state_dict(), state)
+    _check_tensors(path, architecture, net.state_dict(), state)
     _check_finite(path, state)
     net.load_state_dict({name: t.float() for name, t in state.items()}, strict=False)
-    return net.eval(), header
 
 
 def _check_tensors(

@@ -23,6 +23,8 @@ TRUNKS: tuple[str, ...] = (
     "wide_resnet50_2",
     "resnext50_32x4d",
 )
+# how the architecture of a checkpoint ends that holds an `AttributeNet` and no embedding
+ATTRIBUTES_ONLY = "-attributes"
 
 
 def build_trunk(name: str, *, weights: str | None = None) -> tuple[nn.Module, int]:

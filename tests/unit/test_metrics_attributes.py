@@ -18,7 +18,17 @@ from sklearn.metrics import (
     f1_score,
 )
 
-from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
+from db.attributes import (
+    COLUMNS,
+    FIELDS,
+    LABEL_OF,
+    NAMES,
+    NUM_VALUES,
+    Field,
+    column_values,
+    decide,
+    describe,
+)
 from models.attribute_metrics import (
     AttributeMetrics,
     ColumnMetrics,
@@ -102,6 +112,14 @@ def check(
         for v in judged
     ]
     assert found.average_precision == pytest.approx(np.mean(precisions))
+    equal = np.zeros(len(truth))
+    assert found.chance_average_precision == pytest.approx(
+        np.mean([average_precision_score(truth == v, equal) for v in judged])
+    )
+    majority = np.full(len(truth), min(occurring, key=lambda v: (-(truth == v).sum(), v)))
+    assert found.majority_f1 == pytest.approx(
+        f1_score(truth, majority, labels=judged, average="macro", zero_division=0)
+    )
 
 
 @settings(deadline=None, max_examples=12)
@@ -147,9 +165,13 @@ def test_always_answering_the_majority() -> None:
         assert column.accuracy == column.majority_accuracy
         occurring = len(set(case.truth_NC[:, c].tolist()))
         wanted = None if occurring == 1 else pytest.approx(1 / occurring)
-        assert column.balanced_accuracy == wanted
+        assert column.balanced_accuracy == column.majority_balanced_accuracy == wanted
+        assert column.f1 == column.majority_f1
     bits = float((onehot(case.truth_NC) == onehot(decided_NC)).mean())
     assert found.bits_accuracy == pytest.approx(bits)
+    for group in found.groups:
+        if not group.name.endswith("color"):
+            assert group.accuracy == group.majority_accuracy
     # a wrong value costs two of the 56 bits, so the bits look better than the 27 columns
     assert found.bits_accuracy == pytest.approx(1 - (1 - found.mean_accuracy) * 2 * 27 / 56)
 
@@ -183,6 +205,69 @@ def test_where_every_attribute_is_constant_there_is_no_balanced_accuracy() -> No
     found = Case(ones_NC, ones_NC, np.zeros((4, 56))).evaluate()
     assert found.mean_balanced_accuracy is None
     assert (found.mean_accuracy, found.majority_accuracy) == (1, 1)
+
+
+def word_of(field: Field, values: list[int]) -> str:
+    """The word that the values of one image mean, by the names alone."""
+    named = {f"{column}-{value}" for column, value in zip(COLUMNS, values, strict=True)}
+    words = [word for word, name in field.values.items() if name in named]
+    return words[0] if len(words) == 1 else "several" if words else "unknown"
+
+
+@settings(deadline=None, max_examples=20)
+@given(case=cases())
+def test_groups_and_confusions_equal_a_loop(case: Case) -> None:
+    scores_NA = case.scores_NA.tolist()
+    decided = [column_values(decide(scores)) for scores in scores_NA]
+    decided_NC = np.array([[values[column] for column in COLUMNS] for values in decided])
+    found = Case(case.truth_NC, decided_NC, case.scores_NA).evaluate()
+    assert [group.name for group in found.groups] == [field.name for field in FIELDS]
+    for field, group in zip(FIELDS, found.groups, strict=True):
+        pairs = [
+            (word_of(field, truth), describe(decide(scores))[field.name])
+            for truth, scores in zip(case.truth_NC.tolist(), scores_NA, strict=True)
+        ]
+        counts = Counter(pairs)
+        truths = Counter(truth for truth, _ in pairs if truth != "several")
+        assert group.accuracy == pytest.approx(np.mean([truth == word for truth, word in pairs]))
+        for truth, row in group.confusion.items():
+            assert row == {word: counts[truth, word] for word in field.words}
+        assert sum(sum(row.values()) for row in group.confusion.values()) == len(pairs)
+        assert ("several" in group.confusion) == (len(pairs) > truths.total())
+        if truths:
+            assert group.majority_accuracy == pytest.approx(max(truths.values()) / len(pairs))
+            assert truths[group.majority] == max(truths.values())
+        recalls = [counts[word, word] / count for word, count in truths.items()]
+        if len(truths) > 1:
+            assert group.balanced_accuracy == pytest.approx(np.mean(recalls))
+            assert group.majority_balanced_accuracy == pytest.approx(1 / len(truths))
+        else:
+            assert (group.balanced_accuracy, group.majority_balanced_accuracy) == (None, None)
+    assert found.groups_accuracy == pytest.approx(np.mean([g.accuracy for g in found.groups]))
+
+
+def test_bits_stand_beside_the_more_frequent_answer_of_each() -> None:
+    case = drawn_case(50, seed=5)
+    found = case.evaluate()
+    frequent = [max(Counter(bits.tolist()).values()) / 50 for bits in onehot(case.truth_NC).T]
+    assert found.bits_majority_accuracy == pytest.approx(np.mean(frequent))
+
+
+def test_a_colour_group_counts_the_decided_colour_once() -> None:
+    ones = dict.fromkeys(COLUMNS, 1)
+    truth = [{**ones, "upred": 2}, {**ones, "upred": 2}, ones, {**ones, "upred": 2, "upblue": 2}]
+    said = [{**ones, "upred": 2}, {**ones, "upgray": 2}, ones, {**ones, "upblue": 2}]
+    truth_NC, decided_NC = (
+        np.array([[row[column] for column in COLUMNS] for row in rows]) for rows in (truth, said)
+    )
+    group = Case(truth_NC, decided_NC, np.zeros((4, 56))).evaluate().group("upper_color")
+    assert group.confusion["red"]["red"] == group.confusion["red"]["gray"] == 1
+    assert group.confusion["unknown"]["unknown"] == group.confusion["several"]["blue"] == 1
+    assert group.accuracy == 0.5
+    assert (group.majority, group.majority_accuracy) == ("red", 0.5)
+    assert group.balanced_accuracy == pytest.approx((0.5 + 1) / 2)
+    # column by column the same answers look better
+    assert np.mean(truth_NC == decided_NC) > 0.95
 
 
 def test_average_precision_counts_equal_scores_as_one_step() -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from db.attributes import NAMES
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header, to_metadata
-from models.joint_net import JointNet
+from models.joint_net import WITH_PARTS, JointNet
 from models.nets import load, save
 from models.transforms import JOINT, SEED
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 WAY_OUT = "expected a checkpoint that `reid train` wrote"
 AGAIN = "copy it again from its source"
 HEADER = Header(
-    JointNet.architecture,
+    WITH_PARTS,
     JOINT,
     max_distance=0.75,
     calibration={"precision": 0.5, "num_pairs": 12},
@@ -297,7 +297,7 @@ def test_an_unknown_architecture(tmp_path: Path, net: nn.Module) -> None:
     path = tmp_path / "model.safetensors"
     save(path, net, replace(HEADER, architecture="transformer"))
     assert complaint(load, path).startswith(
-        "unknown architecture 'transformer'; known are joint-mobilenet_v2, seed-alexnet, "
+        "unknown architecture 'transformer'; known are joint-mobilenet_v2-parts, "
     )
 
 
@@ -305,7 +305,7 @@ def test_the_weights_of_another_architecture(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save(path, nn.Linear(2, 2), HEADER)
     assert complaint(load, path) == (
-        f"{path} does not hold the weights of joint-mobilenet_v2: 269 tensors differ, "
+        f"{path} does not hold the weights of joint-mobilenet_v2-parts: 273 tensors differ, "
         "the first is attributes.1.bias"
     )
 
@@ -314,7 +314,7 @@ def test_one_tensor_of_another_shape(tmp_path: Path, net: nn.Module) -> None:
     path = tmp_path / "model.safetensors"
     save_file({**counted(net), "neck.bias": torch.zeros(7)}, path, metadata=to_metadata(HEADER))
     assert complaint(load, path) == (
-        f"{path} does not hold the weights of joint-mobilenet_v2: 1 tensors differ, "
+        f"{path} does not hold the weights of joint-mobilenet_v2-parts: 1 tensors differ, "
         "the first is neck.bias"
     )
 

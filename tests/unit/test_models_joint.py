@@ -14,7 +14,8 @@ from torchvision.models import mobilenet_v2
 from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
 from models.checkpoint import Header
 from models.extractor import Extractor, UnknownDevice, choose_device
-from models.joint_net import JointNet, column_softmax
+from models.folding import fold
+from models.joint_net import PLAIN, WITH_PARTS, JointNet, column_softmax
 from models.nets import parameter_count, save
 from models.tensors import normalise
 from models.transforms import JOINT, Pixels, Preprocessing
@@ -107,13 +108,33 @@ def test_column_softmax_sums_to_one_within_each_column() -> None:
         torch.testing.assert_close(scores_NA[:, part], logits_NA[:, part].softmax(1))
 
 
-def test_the_head_is_as_designed() -> None:
+def test_half_of_the_embedding_is_of_the_whole_image_and_half_of_two_bands() -> None:
     net = JointNet()
-    assert (net.embedding.in_features, net.embedding.out_features) == (1280, 512)
-    assert net.embedding.bias is None
+    assert net.architecture == "joint-mobilenet_v2-parts"
+    assert net.widths == [256, 128, 128]
+    assert all(layer.in_features == 1280 and layer.bias is None for layer in net.pieces)
     assert net.neck.num_features == 512
     assert not net.neck.bias.requires_grad, "the neck keeps its centre: Bag of Tricks"
     assert parameter_count(net) < 4_000_000
+
+
+def test_a_band_sees_its_half_of_the_image_only() -> None:
+    """Up to the trunk's reach, which ends well before the other end of a tall image."""
+    net = stirred(JointNet(), 7)
+    images_NCHW = torch.rand(1, 3, 1024, 64)
+    changed = images_NCHW.clone()
+    changed[:, :, 1000:] = 0
+    with torch.inference_mode():
+        raw_D = (net.training_outputs(changed).raw_ND - net.training_outputs(images_NCHW).raw_ND)[0]
+    whole, upper, lower = (piece.abs().max() for piece in torch.split(raw_D, net.widths))
+    assert float(upper) == 0
+    assert min(float(whole), float(lower)) > 1e-4
+
+
+def test_the_first_network_has_neither_bands_nor_quality() -> None:
+    net = stirred(JointNet(parts=0), 7)
+    assert (net.architecture, net.widths) == ("joint-mobilenet_v2", [512])
+    assert [part.shape[1] for part in net(torch.rand(2, 3, 128, 64))] == [56, 512]
 
 
 def test_search_uses_what_comes_after_the_neck() -> None:
@@ -121,18 +142,20 @@ def test_search_uses_what_comes_after_the_neck() -> None:
     images_NCHW = torch.rand(3, 3, 128, 64)
     with torch.inference_mode():
         outputs = net.training_outputs(images_NCHW)
-        scores_NA, embeddings_ND = net(images_NCHW)
+        scores_NA, embeddings_ND, quality_N = net(images_NCHW)
         assert torch.equal(outputs.neck_ND, net.neck(outputs.raw_ND))
     wanted_ND = outputs.neck_ND / outputs.neck_ND.norm(dim=1, keepdim=True)
     torch.testing.assert_close(embeddings_ND, wanted_ND)
     torch.testing.assert_close(scores_NA, column_softmax(outputs.logits_NA), rtol=0, atol=0)
+    assert outputs.quality_N is not None
+    torch.testing.assert_close(quality_N, outputs.quality_N.sigmoid(), rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
 def extractor(tmp_path_factory: pytest.TempPathFactory) -> Extractor:
     torch.manual_seed(8)
     path = tmp_path_factory.mktemp("joint") / "model.safetensors"
-    save(path, stirred(JointNet(), 8), Header(JointNet.architecture, JOINT))
+    save(path, stirred(JointNet(), 8), Header(WITH_PARTS, JOINT))
     return Extractor(path, "cpu")
 
 
@@ -142,7 +165,9 @@ def pixels_NHWC() -> Pixels:
 
 
 def test_embeddings_have_length_1(extractor: Extractor, pixels_NHWC: Pixels) -> None:
-    scores_NA, embeddings_ND = extractor(pixels_NHWC)
+    scores_NA, embeddings_ND, quality_N = extractor(pixels_NHWC)
+    assert quality_N is not None
+    assert quality_N.shape == (64,)
     assert (scores_NA.shape, embeddings_ND.shape) == ((64, 56), (64, 512))
     assert {scores_NA.dtype, embeddings_ND.dtype} == {np.dtype(np.float32)}
     np.testing.assert_allclose(np.linalg.norm(embeddings_ND, axis=1), 1, rtol=0, atol=1e-6)
@@ -154,6 +179,7 @@ def test_a_row_depends_on_its_image_alone(extractor: Extractor, pixels_NHWC: Pix
     turned = extractor(np.ascontiguousarray(pixels_NHWC[::-1]))
     fewer = extractor(pixels_NHWC[:37])
     for in_whole, in_turned, in_fewer in zip(whole, turned, fewer, strict=True):
+        assert in_whole is not None and in_turned is not None and in_fewer is not None
         np.testing.assert_allclose(in_turned[::-1], in_whole, rtol=0, atol=LARGE_BATCH)
         np.testing.assert_allclose(in_fewer, in_whole[:37], rtol=0, atol=LARGE_BATCH)
 
@@ -162,8 +188,38 @@ def test_a_row_depends_on_its_image_alone(extractor: Extractor, pixels_NHWC: Pix
 def test_a_row_of_a_small_batch_is_nearly_the_same(
     extractor: Extractor, pixels_NHWC: Pixels, size: int
 ) -> None:
-    for few, whole in zip(extractor(pixels_NHWC[:size]), extractor(pixels_NHWC), strict=True):
+    small, large = extractor(pixels_NHWC[:size]), extractor(pixels_NHWC)
+    for few, whole in zip(small[:2], large[:2], strict=True):
         assert float(np.linalg.norm(few - whole[:size], axis=1).max()) < SMALL_BATCH
+
+
+def test_folding_leaves_the_numbers_as_they_are() -> None:
+    net, images_NCHW = stirred(JointNet(), 7), torch.rand(3, 3, 128, 64)
+    with torch.inference_mode():
+        wanted = net(images_NCHW)
+        found = fold(net)(images_NCHW)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in net.modules())
+    for mine, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="expected a network in evaluation mode"):
+        fold(JointNet())
+
+
+def test_flip_averaging_counts_the_mirror_image_in(tmp_path: Path, pixels_NHWC: Pixels) -> None:
+    torch.manual_seed(8)
+    path, net = tmp_path / "model.safetensors", stirred(JointNet(), 8)
+    save(path, net, Header(WITH_PARTS, JOINT))
+    plain = Extractor(path, "cpu")
+    save(path, net, Header(WITH_PARTS, JOINT, flip_average=True))
+    few_NHWC = pixels_NHWC[:4]
+    found = Extractor(path, "cpu")(few_NHWC)
+    there, back = plain(few_NHWC), plain(np.ascontiguousarray(few_NHWC[:, :, ::-1]))
+    np.testing.assert_allclose(found[0], (there[0] + back[0]) / 2, rtol=0, atol=1e-6)
+    wanted_ND = there[1] + back[1]
+    wanted_ND /= np.linalg.norm(wanted_ND, axis=1, keepdims=True)
+    np.testing.assert_allclose(found[1], wanted_ND, rtol=0, atol=1e-5)
+    mirrored = Extractor(path, "cpu")(np.ascontiguousarray(few_NHWC[:, :, ::-1]))
+    np.testing.assert_allclose(mirrored[1], found[1], rtol=0, atol=1e-5)
 
 
 def test_pixels_become_normalised_channels() -> None:
@@ -183,12 +239,11 @@ def test_a_device_that_is_not_there() -> None:
     assert choose_device("cpu") == torch.device("cpu")
 
 
-def test_the_shipped_checkpoint_is_small_and_works(
-    pixels_NHWC: Pixels,
-) -> None:
+def test_the_shipped_checkpoint_is_small_and_works() -> None:
     shipped = Path(__file__).parents[2] / "models" / "weights" / "default.safetensors"
     assert shipped.stat().st_size < 8_000_000
     extractor = Extractor(shipped, "cpu")
-    assert extractor.header.architecture == JointNet.architecture
-    _, embeddings_ND = extractor(pixels_NHWC[:2])
+    assert extractor.header.architecture in (PLAIN, WITH_PARTS)
+    height, width = (extractor.header.preprocessing.height, extractor.header.preprocessing.width)
+    embeddings_ND = extractor(np.zeros((2, height, width, 3), np.uint8)).embeddings_ND
     np.testing.assert_allclose(np.linalg.norm(embeddings_ND, axis=1), 1, rtol=0, atol=1e-6)

@@ -13,7 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from db.attributes import COLUMNS, NUM_VALUES
-from models.losses import ColumnCrossEntropy, batch_hard_triplet, contrastive, pairwise_l2
+from models.identity import Identities
+from models.losses import (
+    ColumnCrossEntropy,
+    CosineIdentity,
+    batch_hard_triplet,
+    contrastive,
+    pairwise_l2,
+)
+from models.recipe import JointRecipe
 
 
 def generator(seed: int) -> torch.Generator:
@@ -207,3 +215,43 @@ def test_column_cross_entropy_falls_towards_the_truth() -> None:
     undecided = float(loss(torch.zeros(5, 56), values_NC))
     assert undecided == pytest.approx((26 * math.log(2) + math.log(4)) / 27, rel=1e-5)
     assert float(loss(sure, values_NC)) < 1e-6 < undecided < float(loss(-sure, values_NC))
+
+
+# Nobody: junk in a batch
+
+
+def test_nobody_is_a_negative_and_never_an_anchor() -> None:
+    """Two people and two junk crops by hand; the junk is nearest to the first person."""
+    embeddings_ND = torch.tensor([[0.0], [1.0], [9.0], [9.5], [1.5], [1.6]])
+    pids_N = torch.tensor([0, 0, 1, 1, -1, -1])
+    hardest = [(1, 1.5), (1, 0.5), (0.5, 7.4), (0.5, 7.9)]
+    wanted = np.mean([math.log1p(math.exp(positive - negative)) for positive, negative in hardest])
+    assert float(batch_hard_triplet(embeddings_ND, pids_N)) == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(ValueError, match="two images of one person and a stranger"):
+        batch_hard_triplet(embeddings_ND, torch.full((6,), -1))
+
+
+# Identity: cosines with a margin, of the whole and of its pieces
+
+
+def test_the_margin_is_asked_of_the_own_person_only() -> None:
+    layer = CosineIdentity(3, 2, scale=10.0, margin=0.25)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 5.0]]))
+    logits_NK = layer(torch.tensor([[3.0, 0.0, 4.0]]), torch.tensor([1]))
+    torch.testing.assert_close(logits_NK, torch.tensor([[6.0, 5.5]]))
+
+
+def test_the_pieces_share_the_say_of_the_parts() -> None:
+    recipe = JointRecipe.read("joint").with_changes(part_weight=0.5)
+    loss = Identities([4, 2, 2], 3, recipe)
+    embeddings_ND, people_N = torch.randn(5, 8, generator=generator(4)), torch.arange(5) % 3
+
+    def entropy(logits_NK: Tensor) -> Tensor:
+        return functional.cross_entropy(logits_NK, people_N, label_smoothing=recipe.label_smoothing)
+
+    pieces = [embeddings_ND[:, :4], embeddings_ND[:, 4:6], embeddings_ND[:, 6:]]
+    parts = [entropy(layer(piece)) for layer, piece in zip(loss.pieces, pieces, strict=True)]
+    wanted = entropy(loss.whole(embeddings_ND, people_N))
+    wanted = wanted + 0.5 * parts[0] + 0.25 * parts[1] + 0.25 * parts[2]
+    torch.testing.assert_close(loss(embeddings_ND, people_N), wanted)

@@ -18,7 +18,8 @@ from models.transforms import JOINT, SEED
 
 # a real forward of the others adds nothing but time
 SMALL = (
-    "joint-mobilenet_v2", "seed-alexnet", "seed-googlenet", "seed-resnet34", "seed-resnet50",
+    "joint-mobilenet_v2-parts", "joint-mobilenet_v2",
+    "seed-alexnet", "seed-googlenet", "seed-resnet34", "seed-resnet50",
 )  # fmt: skip
 FEATURES = {
     "alexnet": 4096,
@@ -45,14 +46,18 @@ def torchvision_net(trunk: str) -> nn.Module:
 
 
 def test_there_is_a_name_for_the_default_and_for_each_trunk_of_the_report() -> None:
-    assert list(ARCHITECTURES) == ["joint-mobilenet_v2", *(f"seed-{trunk}" for trunk in FEATURES)]
+    assert list(ARCHITECTURES) == [
+        "joint-mobilenet_v2-parts",
+        "joint-mobilenet_v2",
+        *(f"seed-{trunk}" for trunk in FEATURES),
+    ]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gives_56_scores_and_512_numbers(architecture: str) -> None:
     with torch.device("meta"):
         net = build(architecture)
-        scores_NA, embeddings_ND = net(torch.empty(2, 3, *size_of(architecture)))
+        scores_NA, embeddings_ND, *_ = net(torch.empty(2, 3, *size_of(architecture)))
     assert net.architecture == architecture
     assert scores_NA.shape == (2, 56)
     assert embeddings_ND.shape == (2, 512)
@@ -63,7 +68,8 @@ def test_numbers_are_in_range(architecture: str) -> None:
     torch.manual_seed(1)
     net = build(architecture).eval()
     with torch.inference_mode():
-        scores_NA, embeddings_ND = net(torch.rand(2, 3, *size_of(architecture)))
+        scores_NA, embeddings_ND, *quality = net(torch.rand(2, 3, *size_of(architecture)))
+    assert all(0 <= float(value) <= 1 for part in quality for value in part)
     assert scores_NA.shape == (2, 56)
     assert embeddings_ND.shape == (2, 512)
     assert bool(((scores_NA >= 0) & (scores_NA <= 1)).all())
@@ -77,7 +83,8 @@ def test_a_name_that_is_no_architecture() -> None:
     with pytest.raises(BadCheckpoint) as caught:
         build("seed-vgg")
     assert str(caught.value) == (
-        "unknown architecture 'seed-vgg'; known are joint-mobilenet_v2, seed-alexnet, "
+        "unknown architecture 'seed-vgg'; known are joint-mobilenet_v2-parts, joint-mobilenet_v2, "
+        "seed-alexnet, "
         "seed-googlenet, seed-resnet34, seed-resnet50, seed-resnet152, seed-wide_resnet50_2, "
         "seed-resnext50_32x4d"
     )

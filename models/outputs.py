@@ -1,0 +1,19 @@
+"""What a network gives for a batch of images, as NumPy arrays: known without torch."""
+
+# N images, A=56 scores, D=512 embedding numbers
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatRows = npt.NDArray[np.float32]
+
+
+class Outputs(NamedTuple):
+    """Scores (N, 56) in [0, 1], embeddings (N, 512), and crop quality (N,) in [0, 1], higher is
+    better; None where the network has not learned it. One row an image, float32."""
+
+    scores_NA: FloatRows
+    embeddings_ND: FloatRows
+    quality_N: FloatRows | None = None
