@@ -6,28 +6,62 @@ from sqlalchemy import Engine
 
 from actions.models import chosen
 from db.collections import collection_named, collections_named
-from models.attribute_metrics import AttributeMetrics
-from search.evaluate import ReidReport, evaluate_attribute_scores, evaluate_reid
+from search.evaluate import ReidReport, ReidTask, evaluate_reid, load_task
+from search.evaluate_attributes import AttributeReport, evaluate_attribute_scores
+from search.filters.parse import parse
+from search.question import BadQuestion
+from search.rerank import Reranking
 
 
 def reid(
-    engine: Engine, query: str, galleries: tuple[str, ...], model: str | None = None
+    engine: Engine,
+    query: str,
+    galleries: tuple[str, ...],
+    model: str | None = None,
+    *,
+    rerank: bool = False,
+    candidates: int | None = None,
+    where: str | None = None,
 ) -> ReidReport:
-    """Raises UnknownCollection, CannotEvaluate."""
+    """With `where`, gallery images that do not pass this filter stand at the end of every list.
+
+    Raises UnknownCollection, CannotEvaluate, BadQuestion, BadFilter.
+    """
+    how = reranking(rerank, candidates)
+    return evaluate_reid(reid_task(engine, query, galleries, model, where), how)
+
+
+def reranking(wanted: bool, candidates: int | None) -> Reranking | None:
+    """Raises BadQuestion for candidates of no re-ranking."""
+    if candidates is not None and not wanted:
+        raise BadQuestion("--candidates says how many images --rerank puts in order; add --rerank")
+    return Reranking(candidates=candidates) if wanted else None
+
+
+def reid_task(
+    engine: Engine,
+    query: str,
+    galleries: tuple[str, ...],
+    model: str | None = None,
+    where: str | None = None,
+) -> ReidTask:
+    """Queries and gallery by their names. Raises UnknownCollection, CannotEvaluate, BadFilter."""
     row = chosen(engine, model)
+    wanted = None if where is None else parse(where)
     with engine.connect() as connection:
-        return evaluate_reid(
+        return load_task(
             connection,
             row,
             collection_named(connection, query),
             tuple(collections_named(connection, galleries)),
+            wanted,
         )
 
 
 def attributes(
     engine: Engine, collection: str, annotations: Path, model: str | None = None
-) -> tuple[AttributeMetrics, int]:
-    """(metrics, annotation rows for nobody). Raises UnknownCollection, CannotEvaluate."""
+) -> AttributeReport:
+    """Raises UnknownCollection, BadAnnotations, CannotEvaluate."""
     row = chosen(engine, model)
     with engine.connect() as connection:
         return evaluate_attribute_scores(

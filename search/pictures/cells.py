@@ -6,8 +6,8 @@ from io import BytesIO
 from PIL import Image, ImageDraw
 
 from search.pictures.captions import Caption, Line
-from search.pictures.frames import OTHER, SAME, Frame
-from search.pictures.lettering import LEADING, shorten, write
+from search.pictures.frames import FRAMES, OTHER, SAME, Frame
+from search.pictures.lettering import LEADING, measure, shorten, write
 
 CROP_WIDTH, CROP_HEIGHT = 96, 192  # 64 x 128, scaled by 1.5
 BORDER = 4
@@ -95,3 +95,16 @@ def mark_of(frame: Frame) -> Image.Image | None:
         points = [(x * fine, y * fine) for x, y in stroke]
         draw.line(points, fill=PAPER, width=3 * fine, joint="curve")
     return mark.resize((MARK, MARK), Image.Resampling.LANCZOS)
+
+
+def write_legend(canvas: Image.Image, left: int, top: int) -> int:
+    """What the frames mean, in one line; gives where the next words may begin."""
+    draw = ImageDraw.Draw(canvas)
+    for frame in FRAMES:
+        draw.rectangle((left, top, left + MARK - 1, top + MARK - 1), PAPER, frame.color, BORDER)
+        mark = mark_of(frame)
+        if mark is not None:
+            canvas.paste(mark, (left, top))
+        write(draw, (left + MARK + 8, top + MARK / 2), Line(frame.words), MUTED, "lm")
+        left += MARK + 8 + round(measure(frame.words)) + 24
+    return left

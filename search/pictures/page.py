@@ -26,19 +26,9 @@ def matches_html(pictures: Sequence[Picture], *, title: str) -> str:
     Names and paths are hostile text: whatever the template is given is made printable and escaped,
     and the page's own policy forbids scripts and outside requests should that ever fail.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True,
-        finalize=_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.from_string(
-        files("search.pictures").joinpath("matches.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
+    return render(
+        "search.pictures",
+        "matches.html.j2",
         title=title,
         pictures=pictures,
         frames=FRAMES,
@@ -54,6 +44,21 @@ def matches_html(pictures: Sequence[Picture], *, title: str) -> str:
     )
 
 
+def render(package: str, template: str, **values: object) -> str:
+    """A template that lies in `package`, with every value made printable and escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True,
+        finalize=_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = files(package).joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(text).render(values)
+
+
 def write_page(path: str | Path, pictures: Sequence[Picture], title: str) -> None:
     """The page as a UTF-8 file. CannotWrite where that is not possible."""
     write_whole(path, matches_html(pictures, title=title).encode())
@@ -64,6 +69,6 @@ def _printable(value: object) -> object:
     return readable(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def data_uri(jpeg: bytes) -> str:
+def data_uri(image: bytes, kind: str = "jpeg") -> str:
     """`"data:image/jpeg;base64,..."`: the picture itself, where an address would stand."""
-    return f"data:image/jpeg;base64,{b64encode(jpeg).decode('ascii')}"
+    return f"data:image/{kind};base64,{b64encode(image).decode('ascii')}"

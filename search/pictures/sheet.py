@@ -17,20 +17,18 @@ from search.pictures.captions import (
     readable,
 )
 from search.pictures.cells import (
-    BORDER,
     CELL_WIDTH,
     FRAMED_HEIGHT,
     INK,
     MARK,
     MUTED,
     PAPER,
-    mark_of,
     match_cell,
     query_cell,
+    write_legend,
 )
 from search.pictures.files import write_whole
-from search.pictures.frames import FRAMES
-from search.pictures.lettering import LEADING, flow, measure, write, write_flow
+from search.pictures.lettering import LEADING, flow, write, write_flow
 from search.pictures.records import Picture
 
 MARGIN, GAP = 20, 12
@@ -93,15 +91,8 @@ def _header(
     header = Image.new("RGB", (width, top + MARK + 14), BAND)
     draw = ImageDraw.Draw(header)
     write_flow(draw, (MARGIN, 16), rows, INK, WARN)
-    x = MARGIN
-    for frame in FRAMES:
-        draw.rectangle((x, top, x + MARK - 1, top + MARK - 1), PAPER, frame.color, BORDER)
-        mark = mark_of(frame)
-        if mark is not None:
-            header.paste(mark, (x, top))
-        write(draw, (x + MARK + 8, top + MARK / 2), Line(frame.words), MUTED, "lm")
-        x += MARK + 8 + round(measure(frame.words)) + 24
-    write(draw, (x, top + MARK / 2), Line(UNDER_A_MATCH), MUTED, "lm")
+    end = write_legend(header, MARGIN, top)
+    write(draw, (end, top + MARK / 2), Line(UNDER_A_MATCH), MUTED, "lm")
     return header
 
 
