@@ -18,6 +18,7 @@ from errors import ReidError
 # command -> (module in `commands`, its one line of help); the module is loaded when it is called
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Who did what, when and why."),
+    "calibrate": ("calibrate", "Choose what `--max-distance auto` means, on your own people."),
     "collection": ("collection", "List, remove or prune collections of images."),
     "db": ("db", "The database: url, upgrade, shell, stop, backup, restore."),
     "doctor": ("doctor", "Check this installation and say what to do about what is wrong."),
@@ -25,8 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "The field's metrics, beside what guessing gets."),
     "export": ("export", "Write reid_test.txt or classification_test.csv."),
     "ingest": ("ingest", "Take a folder of person crops into a collection."),
+    "match": ("match", "A reviewer's verdicts: confirm, reject, withdraw, list."),
     "model": ("model", "List, add, activate models; show a model's card."),
-    "query": ("query", "Stored queries: add, list, show, run, remove."),
+    "query": ("query", "Stored queries: add, list, show, run, diff, remove."),
     "retry": ("status", "Make failed images pending again."),
     "search": ("search", "Find a person again, now."),
     "serve": ("serve", "The web page."),

@@ -58,7 +58,8 @@ def prune_collection(engine: Engine, name: str) -> int:
 
 
 def list_models(engine: Engine) -> list[dict[str, Any]]:
-    """`{"name", "active", "architecture", "hash", "max_distance", "features"}`, by name."""
+    """`{"name", "active", "architecture", "hash", "max_distance", "calibrated_on", "cutoffs",
+    "features"}`, by name."""
     with engine.connect() as connection:
         features = registry.feature_counts(connection)
         return [
@@ -68,10 +69,21 @@ def list_models(engine: Engine) -> list[dict[str, Any]]:
                 "architecture": model.architecture,
                 "hash": model.content_hash[:12],
                 "max_distance": model.max_distance,
+                "calibrated_on": _calibrated_on(model),
+                "cutoffs": len(model.cutoffs),
                 "features": features.get(model.id, 0),
             }
             for model in registry.all_models(connection)
         ]
+
+
+def _calibrated_on(model: registry.ModelRow) -> str | None:
+    """The collections of `reid calibrate`, or the model's own training; None where by nothing."""
+    if model.max_distance is None:
+        return None
+    if "collection" not in model.calibration:
+        return "its training"
+    return " + ".join([model.calibration["collection"], *model.calibration["distractors"]])
 
 
 def audit_entries(engine: Engine, limit: int) -> list[dict[str, Any]]:

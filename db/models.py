@@ -117,6 +117,29 @@ def activate(connection: Connection, name: str) -> ModelRow:
     return model_named(connection, name)
 
 
+def current_cutoffs(connection: Connection, model_id: int) -> dict[str, float]:
+    """The cut-offs that labels are decided by; they stay until the transaction ends."""
+    stmt = select(Model.cutoffs).where(Model.id == model_id).with_for_update(read=True)
+    return dict(connection.execute(stmt).scalar_one())
+
+
+def set_calibration(
+    connection: Connection,
+    model_id: int,
+    max_distance: float,
+    calibration: Mapping[str, Any],
+    cutoffs: Mapping[str, float] | None,
+) -> None:
+    """Replaces a model's calibrated distance, its figures and, unless None, its cut-offs.
+
+    Waits for batches that are being stored; those that come wait for the transaction's end.
+    """
+    values: dict[str, Any] = {"max_distance": max_distance, "calibration": dict(calibration)}
+    if cutoffs is not None:
+        values["cutoffs"] = dict(cutoffs)
+    connection.execute(update(Model).where(Model.id == model_id).values(values))
+
+
 def feature_counts(connection: Connection) -> dict[int, int]:
     """Number of stored features by model id."""
     stmt = select(Feature.model_id, func.count()).group_by(Feature.model_id)

@@ -132,12 +132,16 @@ def latest_run(connection: Connection, name: str) -> int:
 
 
 def is_stale(connection: Connection, run_id: int) -> bool:
-    """True when a gallery of the run has changed since, or another model is active."""
+    """True when a gallery of the run has changed since, another model is active, or the model's
+    distance is another one now than the one that `auto` was."""
     stale: bool = connection.execute(
         text(
             "SELECT NOT m.active OR EXISTS (SELECT 1 FROM jsonb_each_text(r.gallery_revisions) g"
             " LEFT JOIN collection c ON c.id = g.key::bigint"
             " WHERE c.revision IS DISTINCT FROM g.value::bigint)"
+            " OR EXISTS (SELECT FROM run_query x JOIN query q ON q.id = x.query_id"
+            " JOIN question n ON n.id = q.question_id WHERE x.run_id = r.id AND n.auto_distance"
+            " AND x.max_distance IS DISTINCT FROM m.max_distance)"
             " FROM run r JOIN model m ON m.id = r.model_id WHERE r.id = :run"
         ),
         {"run": run_id},

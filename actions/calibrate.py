@@ -1,0 +1,171 @@
+"""Calibration by names: measured, then stored with the model and used at once."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from actions.models import checkpoint_of, chosen
+from db.audit import record
+from db.collections import collection_named, collections_named
+from db.models import ModelRow, set_calibration
+from db.relabel import decide_again, hold_all
+from errors import UsageError
+from models.checkpoint import Header
+from models.cutoffs import ColumnCutoff
+from models.rewrite import with_header
+from search.calibrate import DistanceReport, Sources, calibrate_cutoffs, calibrate_distance
+from search.pictures.files import write_whole
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to calibrate on. Without a false-positive rate the limit with the best F1 is chosen."""
+
+    collection: str
+    distractors: tuple[str, ...] = ()
+    model: str | None = None
+    false_positive_rate: float | None = None
+    annotations: Path | None = None
+    dry_run: bool = False
+    write_to: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.false_positive_rate is not None and not 0 < self.false_positive_rate < 1:
+            raise UsageError(
+                f"--false-positive-rate is {self.false_positive_rate}; expected between 0 and 1"
+            )
+        if self.dry_run and self.write_to:
+            raise UsageError("--dry-run writes nothing; leave out --write-to")
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What was measured, and what became of it. `cutoffs` are None without annotations,
+    `labels_changed` counts images that were decided differently."""
+
+    model: str
+    asked: Asked
+    report: DistanceReport
+    trained_space: str | None
+    calibrated_at: str
+    cutoffs: tuple[ColumnCutoff, ...] | None
+    unused_rows: int
+    labels_changed: int = 0
+
+    @property
+    def chosen_cutoffs(self) -> dict[str, float]:
+        return {c.name: c.cutoff for c in self.cutoffs or () if c.cutoff is not None}
+
+    def to_json(self) -> dict[str, Any]:
+        facts = self.facts()
+        cutoffs = None if self.cutoffs is None else [asdict(cutoff) for cutoff in self.cutoffs]
+        return {
+            "model": self.model,
+            **facts,
+            "points": self.points(),
+            "cutoffs": cutoffs,
+            "unused_rows": self.unused_rows,
+            "labels_changed": self.labels_changed,
+            "stored": not self.asked.dry_run,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The figures as they are stored with the model."""
+        counts = {name: value for name, value in vars(self.report).items() if name != "calibration"}
+        return {
+            **asdict(self.report.calibration),
+            **counts,
+            "collection": self.asked.collection,
+            "distractors": list(self.asked.distractors),
+            "calibrated_at": self.calibrated_at,
+        }
+
+    def points(self) -> list[dict[str, Any]]:
+        """What each of the limits gives, one row each; empty where there are too few pairs."""
+        empty = dict.fromkeys(("max_distance", "precision", "recall", "f1", "false_positive_rate"))
+        calibration = self.report.calibration
+        return [
+            {
+                "limit": name,
+                **(asdict(point) if point else empty),
+                "chosen": name == calibration.chosen_by,
+            }
+            for name, point in calibration.points.items()
+        ]
+
+    def means(self) -> dict[str, float | None]:
+        """Cross-fitted means over the two-valued columns, without and with the cut-offs."""
+        names = ("balanced_accuracy_without", "balanced_accuracy", "accuracy_without", "accuracy")
+        return {name: _mean([getattr(c, name) for c in self.cutoffs or ()]) for name in names}
+
+
+def calibrate(engine: Engine, asked: Asked) -> Calibrated:
+    """Chooses the limit of `auto`, and with annotations the cut-offs; stores both with the model.
+
+    Labels that are stored are decided again in the same transaction. Raises UnknownCollection,
+    CannotCalibrate, TooFewPeople, BadAnnotations, CannotEvaluate.
+    """
+    row = chosen(engine, asked.model)
+    with engine.connect() as connection:
+        sources = Sources(
+            row,
+            collection_named(connection, asked.collection),
+            tuple(collections_named(connection, asked.distractors)),
+        )
+        cutoffs, unused = None, 0
+        if asked.annotations:
+            cutoffs, unused = calibrate_cutoffs(connection, sources, asked.annotations)
+        done = Calibrated(
+            model=row.name,
+            asked=asked,
+            report=calibrate_distance(connection, sources, asked.false_positive_rate),
+            trained_space=sources.trained_space,
+            calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            cutoffs=cutoffs,
+            unused_rows=unused,
+        )
+    if asked.dry_run:
+        return done
+    with engine.begin() as connection:
+        return _store(connection, row, done)
+
+
+def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrated:
+    calibration, cutoffs = done.facts(), None
+    max_distance = done.report.calibration.max_distance
+    if done.cutoffs is not None:
+        cutoffs = done.chosen_cutoffs
+        calibration["cutoffs"] = [asdict(cutoff) for cutoff in done.cutoffs]
+    elif "cutoffs" in row.calibration:
+        calibration["cutoffs"] = row.calibration["cutoffs"]
+    hold_all(connection)
+    set_calibration(connection, row.id, max_distance, calibration, cutoffs)
+    changed = 0 if cutoffs is None else decide_again(connection, row.id)
+    if done.asked.write_to:
+        header = replace(
+            Header.from_json(dict(row.header)),
+            max_distance=max_distance,
+            calibration=calibration,
+            cutoffs=row.cutoffs if cutoffs is None else cutoffs,
+        )
+        write_whole(done.asked.write_to, with_header(checkpoint_of(row), header))
+    question = {
+        "model": row.name,
+        "collection": done.asked.collection,
+        "distractors": list(done.asked.distractors),
+        "chosen_by": done.report.calibration.chosen_by,
+        "max_distance": {"before": row.max_distance, "after": max_distance},
+        "cutoffs": {"before": dict(row.cutoffs), "after": cutoffs},
+        "labels_changed": changed,
+    }
+    record(connection, "calibrate", question)
+    return replace(done, labels_changed=changed)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
