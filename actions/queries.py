@@ -12,6 +12,7 @@ from actions.search import Asked, EmbeddedImage, deciding_fields, embed_files, t
 from db.audit import record
 from errors import UsageError
 from images.walk import file_path, readable, walk
+from search.diff import RunDiff, compare_runs
 from search.names import unambiguous
 from search.pictures.records import Picture
 from search.read_run import stored_answers
@@ -118,6 +119,12 @@ def run(engine: Engine, set_name: str, model_name: str | None, purpose: str | No
     with engine.begin() as connection:
         connection.execute(text("ANALYZE match"))
     return summary
+
+
+def diff(engine: Engine, before: int, after: int) -> RunDiff:
+    """What the run `after` says otherwise than `before`. Raises UnknownRun, DifferentSets."""
+    with engine.connect() as connection:
+        return compare_runs(connection, before, after)
 
 
 def pictures_of_run(engine: Engine, run_id: int, first: int) -> list[Picture]:

@@ -1,5 +1,6 @@
 """Embed, then search: what the command line and the page share."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,15 @@ from db.models import ModelRow
 from errors import UsageError
 from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
 from images.names import facts_of
+from search.explain import Explanation, explain
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse
 from search.filters.tree import leaves
 from search.one import answer_filter, answer_one
 from search.question import BadQuestion, QueryPerson, Question, Scope, resolve_max_distance
 from search.records import Answer
+from search.rerank import Reranking
+from search.reranked import reranking
 from search.stored import mean_embedding
 
 if TYPE_CHECKING:
@@ -78,7 +82,8 @@ class NothingAsked(UsageError):
 
 @dataclass(frozen=True)
 class Asked:
-    """A question in the user's words. `where` is filter text, `max_distance` a number or auto."""
+    """A question in the user's words. `where` is filter text, `max_distance` a number or auto,
+    `candidates` how many of the closest images `rerank` puts in a new order."""
 
     collections: tuple[str, ...]
     where: str | None = None
@@ -87,15 +92,21 @@ class Asked:
     not_same_camera: bool = False
     no_duplicates: bool = False
     model: str | None = None
+    rerank: bool = False
+    candidates: int | None = None
+    explain: bool = False
 
     def check(self, *, with_image: bool) -> None:
         """Raises NothingAsked, or BadQuestion for a distance from nothing."""
+        self.reranking(None)
         if with_image:
             return
         if self.where is None:
             raise NothingAsked
         if self.max_distance:
             raise BadQuestion("--max-distance needs an image to measure from")
+        if self.rerank:
+            raise BadQuestion("--rerank needs an image; a filter alone gives no order to change")
 
     def question(self, model: ModelRow) -> Question:
         """Raises BadFilter, BadQuestion."""
@@ -105,7 +116,12 @@ class Asked:
             limit=self.limit,
             not_same_camera=self.not_same_camera,
             no_duplicates=self.no_duplicates,
+            auto_distance=self.max_distance == "auto",
         )
+
+    def reranking(self, limit: int | None) -> Reranking | None:
+        """None where none is asked for. Raises BadQuestion."""
+        return reranking(limit, self.candidates, wanted=self.rerank)
 
     def scope(self, connection: Connection, model: ModelRow) -> Scope:
         """Raises UnknownCollection."""
@@ -203,12 +219,14 @@ def _embed(
 
 @dataclass(frozen=True)
 class Found:
-    """Answers in the order asked, the query thumbnails, and what could not be read."""
+    """Answers in the order asked, the query thumbnails, and what could not be read. Each answer has
+    its explanation, where that was asked for."""
 
     answers: tuple[Answer, ...]
     thumbnails: tuple[bytes | None, ...]
     failed: dict[str, str]
     question: Question
+    explanations: tuple[Explanation | None, ...]
 
 
 def search(
@@ -243,19 +261,28 @@ def search_people(
     question = asked.question(model)
     with engine.connect() as connection:
         scope = asked.scope(connection, model)
+    rerank = asked.reranking(question.effective_limit)
+    started = time.perf_counter()
     images, failed = embed(model) if embed else ([], {})
+    embedding_seconds = time.perf_counter() - started if embed else None
     queries = [image.as_query() for image in images]
     if same_person and len(queries) > 1:
         queries = [one_query(queries)]
     with engine.begin() as connection:
         if embed:
-            answers = [answer_one(connection, scope, question, query) for query in queries]
+            answers = [answer_one(connection, scope, question, query, rerank) for query in queries]
         else:
             answers = [answer_filter(connection, scope, question)]
         for answer in answers:
             _audit(connection, asked, answer, purpose)
+        explanations = [
+            explain(connection, model, question, answer, embedding_seconds)
+            if asked.explain
+            else None
+            for answer in answers
+        ]
     thumbnails = tuple(image.thumbnail for image in images[: len(queries)]) if embed else (None,)
-    return Found(tuple(answers), thumbnails, failed, question)
+    return Found(tuple(answers), thumbnails, failed, question, tuple(explanations))
 
 
 def one_query(queries: Sequence[QueryPerson]) -> QueryPerson:
@@ -285,6 +312,7 @@ def _audit(connection: Connection, asked: Asked, answer: Answer, purpose: str | 
             "filter": answer.filter,
             "max_distance": answer.max_distance,
             "limit": asked.limit,
+            "rerank": None if answer.rerank is None else answer.rerank.to_json(),
             "model": answer.model,
         },
         purpose=purpose,

@@ -1,5 +1,6 @@
 """`reid query`: stored queries."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import click
 
 from commands import options
 from commands.output import emit, format_option, note, on_terminal
+from errors import UsageError
 
 if TYPE_CHECKING:
     from actions.search import Asked
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def query() -> None:
-    """Stored queries: add, list, show, run, remove."""
+    """Stored queries: add, list, show, run, diff, remove."""
 
 
 @query.command("add")
@@ -62,17 +64,74 @@ def list_(format_: str) -> None:
 
 @query.command("show")
 @click.argument("set_name", metavar="SET")
+@click.argument("query_name", metavar="[QUERY]", required=False)
+@click.option("--run", type=int, metavar="RUN", help="The matches of this run, not of the newest.")
 @format_option
-def show(set_name: str, format_: str) -> None:
-    """Show what SET asks, and its runs."""
+def show(set_name: str, query_name: str | None, run: int | None, format_: str) -> None:
+    """Show what SET asks, and its runs; with QUERY, its matches and what reviewers say of them."""
     from actions.sets import show_set
+    from actions.verdicts import count_verdicts
 
-    shown = show_set(options.database(), set_name)
+    if query_name is not None:
+        return _show_matches(set_name, query_name, run, format_)
+    if run is not None:
+        raise UsageError("--run chooses among the lists of one query: name it after the set")
+    engine = options.database()
+    shown = {**show_set(engine, set_name), "verdicts": count_verdicts(engine, set_name)}
     emit(shown, shown["questions"], format_)
     if format_ == "table":
-        for run in shown["runs"]:
-            stale = ", stale: a gallery or the active model has changed" if run["stale"] else ""
-            note(f"run {run['id']}: {run['matches']} matches, {run['finished_at']}{stale}")
+        for row in shown["runs"]:
+            stale = ", stale: a gallery or the active model has changed" if row["stale"] else ""
+            note(
+                f"run {row['id']}: {row['matches']} matches by {row['model']}, "
+                f"{row['finished_at']}{stale}"
+            )
+        if any(shown["verdicts"].values()):
+            note("verdicts: {confirmed} confirmed, {rejected} rejected".format(**shown["verdicts"]))
+    return None
+
+
+_MATCH_COLUMNS = (
+    "rank", "image_id", "collection", "path", "distance", "pid", "camid", "verdict", "reviewer",
+    "note",
+)  # fmt: skip
+
+
+def _show_matches(set_name: str, query_name: str, run: int | None, format_: str) -> None:
+    from actions.verdicts import show_list
+
+    shown = show_list(options.database(), set_name, query_name, run)
+    document = {"set": set_name, **asdict(shown)}
+    emit(document, document["matches"], format_, columns=_MATCH_COLUMNS)
+    if format_ == "table":
+        limit = "" if shown.max_distance is None else f" within {shown.max_distance:.4f}"
+        state = "complete" if shown.complete else "not complete"
+        gone = f", {shown.removed} removed since" if shown.removed else ""
+        note(
+            f"run {shown.run}: {len(shown.matches)} matches{limit}{gone}; {shown.candidates} "
+            f"images passed the filter ({state}; model {shown.model})"
+        )
+        if shown.unlisted_verdicts:
+            note(
+                f"verdicts on images that are not in this list: {shown.unlisted_verdicts}; see "
+                f"`reid match list {set_name} --query {query_name}`"
+            )
+
+
+@query.command("diff")
+@click.argument("before", type=int, metavar="RUN")
+@click.argument("after", type=int, metavar="RUN")
+@format_option
+def diff(before: int, after: int, format_: str) -> None:
+    """Show what the second RUN says otherwise than the first: what came, went and moved.
+
+    `query show SET` names the runs of a set. An image has moved when its place among the images
+    of both lists, or its distance by the same model, is another one.
+    """
+    from actions.queries import diff as compare
+    from commands.run_diff import emit_diff
+
+    emit_diff(compare(options.database(), before, after), format_)
 
 
 @query.command("run")
@@ -95,8 +154,6 @@ def run(
     format_: str,
 ) -> None:
     """Answer every query of SET and keep the run."""
-    from dataclasses import asdict
-
     from actions.queries import pictures_of_run
     from actions.queries import run as run_set
     from commands.search import check_targets, write_pictures

@@ -1,5 +1,7 @@
 """`reid search`: one question, now."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from errors import UsageError
 
 if TYPE_CHECKING:
     from actions.search import Asked, Found
+    from search.explain import Explanation
     from search.records import Answer
 
 
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
 @options.question
 @options.device
 @options.purpose
+@click.option(
+    "--rerank", is_flag=True,
+    help="Order the matches by the neighbours that they share with the query, not by distance.",
+)  # fmt: skip
+@click.option(
+    "--candidates", type=click.IntRange(1), metavar="N",
+    help="Re-rank the N closest images; default: four times --limit, 500 to 2,000.",
+)  # fmt: skip
+@click.option(
+    "--explain", is_flag=True,
+    help="Say how each answer came about: filter, rows, plan, statement, limit, times.",
+)  # fmt: skip
 @click.option("--same-person", is_flag=True, help="All IMAGEs show one person: one query.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a picture of the matches.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page of the matches.")
@@ -28,6 +43,9 @@ def search(
     asked: "Asked",
     device: str | None,
     purpose: str | None,
+    rerank: bool,
+    candidates: int | None,
+    explain: bool,
     same_person: bool,
     sheet: Path | None,
     html: Path | None,
@@ -36,25 +54,44 @@ def search(
     """Find the person of each IMAGE again, or everyone who passes --where.
 
     Without --max-distance there is no distance limit and --limit is 50; with one and without
-    --limit, everything below it is given.
+    --limit, everything below it is given. --rerank changes the order alone: the distance
+    limit goes by plain distances as before, and --limit cuts the new order.
     """
     from actions.search import search as run
 
+    asked = replace(asked, rerank=rerank, candidates=candidates, explain=explain)
     asked.check(with_image=bool(images))
     check_targets(sheet, html)
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]
     found = run(engine, asked, files, device=device, purpose=purpose, same_person=same_person)
-    rows = _rows(found.answers, every_attribute=format_ != "table")
-    document = {"queries": [to_json(answer) for answer in found.answers]}
-    emit(document, rows, format_, columns=_columns(every_attribute=format_ != "table"))
-    for answer in found.answers if format_ == "table" else ():
-        note(_facts(answer))
+    _emit(found, format_, reranked=rerank)
     if sheet or html:
         _draw(engine, found, sheet, html)
     for name, reason in found.failed.items():
         note(f"failed: {name}: {reason}")
     return 3 if found.failed else 0
+
+
+def _emit(found: "Found", format_: str, *, reranked: bool) -> None:
+    everything = format_ != "table"
+    explained = list(zip(found.answers, found.explanations, strict=True))
+    document = {"queries": [to_json(answer, explanation) for answer, explanation in explained]}
+    rows = _rows(found.answers, every_attribute=everything)
+    emit(document, rows, format_, columns=_columns(every_attribute=everything, reranked=reranked))
+    for answer, explanation in explained:
+        if format_ == "table":
+            note(_facts(answer))
+        if explanation and format_ != "json":
+            _note_explanation(answer.query, explanation.lines())
+
+
+def _note_explanation(query: str, lines: Iterable[str]) -> None:
+    from search.pictures.captions import readable
+
+    note(f"{readable(query)}, explained:")
+    for line in lines:
+        note(f"  {readable(line)}")
 
 
 def _distinct(images: tuple[Path, ...]) -> list[Path]:
@@ -66,16 +103,20 @@ def _distinct(images: tuple[Path, ...]) -> list[Path]:
     return list(names.values())
 
 
-def to_json(answer: "Answer") -> dict[str, Any]:
+def to_json(answer: "Answer", explanation: "Explanation | None" = None) -> dict[str, Any]:
     """An answer as the contract writes it."""
     return {
         "query": answer.query,
         "model": answer.model,
         "max_distance": answer.max_distance,
+        "max_distance_from": answer.max_distance_from,
         "filter": answer.filter,
         "complete": answer.complete,
         "incomplete_reason": answer.incomplete_reason,
         "candidates": answer.candidates,
+        "reranked": answer.rerank is not None,
+        "rerank": None if answer.rerank is None else answer.rerank.to_json(),
+        "explain": None if explanation is None else explanation.to_json(),
         "matches": [
             {
                 "rank": match.rank,
@@ -83,6 +124,7 @@ def to_json(answer: "Answer") -> dict[str, Any]:
                 "collection": match.collection,
                 "path": match.path,
                 "distance": match.distance,
+                "rerank_distance": match.rerank_distance,
                 "pid": match.pid,
                 "camid": match.camid,
                 "attributes": dict(match.attributes),
@@ -95,10 +137,12 @@ def to_json(answer: "Answer") -> dict[str, Any]:
 _SHOWN = ("gender", "upper_color", "lower_color")
 
 
-def _columns(*, every_attribute: bool) -> list[str]:
+def _columns(*, every_attribute: bool, reranked: bool) -> list[str]:
     from db.attributes import FIELDS
 
     facts = ["query", "rank", "image_id", "collection", "path", "distance", "pid", "camid"]
+    if reranked:
+        facts.insert(facts.index("distance") + 1, "rerank_distance")
     return [*facts, *([field.name for field in FIELDS] if every_attribute else _SHOWN)]
 
 
@@ -114,11 +158,14 @@ def _rows(answers: "tuple[Answer, ...]", *, every_attribute: bool) -> list[dict[
 
 def _facts(answer: "Answer") -> str:
     limit = "" if answer.max_distance is None else f" within {answer.max_distance:.4f}"
+    if answer.max_distance_from == "auto":
+        limit += " (auto)"
+    order = "" if answer.rerank is None else ", re-ranked"
     state = "complete" if answer.complete else f"not complete: {answer.incomplete_reason}"
     took = "" if answer.seconds is None else f", {answer.seconds * 1000:.0f} ms"
     return (
-        f"{answer.query}: {len(answer.matches)} matches{limit}; {answer.candidates} images passed "
-        f"the filter ({state}; model {answer.model}{took})"
+        f"{answer.query}: {len(answer.matches)} matches{limit}{order}; {answer.candidates} images "
+        f"passed the filter ({state}; model {answer.model}{took})"
     )
 
 

@@ -2,12 +2,11 @@
 
 # N candidate rows, D=512 embedding numbers
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, func
+from sqlalchemy import Connection, Row, Select, func
 
 from db.arrays import vectors_from_send
 from db.attributes import describe
@@ -16,68 +15,76 @@ from search.distance import exact_l2, margin
 from search.filters.text import to_text
 from search.question import QueryPerson, Question, Scope
 from search.records import Answer, Match
+from search.rerank import Reranking
+from search.reranked import Found, in_new_order
 from search.statement import (
     MATCH_COLUMNS,
     count_unsearched,
-    distance_to,
+    exact_distance_to,
     for_query,
     passing,
     within,
 )
+from search.work import Work
 
 _SPARE = 16
 
 
 def answer_one(
-    connection: Connection, scope: Scope, question: Question, query: QueryPerson
+    connection: Connection,
+    scope: Scope,
+    question: Question,
+    query: QueryPerson,
+    rerank: Reranking | None = None,
 ) -> Answer:
-    """The ordered gallery list of one query."""
-    started = time.perf_counter()
-    rows = _candidates(connection, scope, question, query)
-    distances = exact_l2(
-        query.embedding_D, vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
-    )
-    ranked = sorted(
-        zip(distances.tolist(), rows, strict=True),
-        key=lambda pair: (pair[0], pair[1].path, pair[1].collection, pair[1].id),
-    )
+    """The ordered gallery list of one query.
+
+    With `rerank` the filter and the distance limit say which images are in the answer, as without;
+    the order is another one, and --limit cuts the list that it gives.
+    """
+    work = _work(scope, question, query)
+    if rerank is None:
+        found = _closest(connection, work, query, question.max_distance, question.effective_limit)
+    else:
+        found = _closest_to_rerank(connection, work, query, question, rerank)
+        with work.step("rerank"):
+            found = in_new_order(query, found, rerank)
     if question.max_distance is not None:
-        ranked = [pair for pair in ranked if pair[0] <= question.max_distance]
+        found = [one for one in found if one.distance <= question.max_distance]
     limit = question.effective_limit
     return make_answer(
         scope,
         question,
         query,
-        _count(connection, scope, question, query),
-        [
-            match_from(row, rank, distance)
-            for rank, (distance, row) in enumerate(ranked[:limit], start=1)
-        ],
-        cut=limit is not None and len(ranked) > limit,
-        unsearched=count_unsearched(connection, scope),
-        seconds=time.perf_counter() - started,
-    )
+        _count(connection, work),
+        [match_from(one.row, rank, one.distance, one.rerank_distance)
+         for rank, one in enumerate(found[:limit], start=1)],
+        cut=limit is not None and len(found) > limit,
+        unsearched=_unsearched(connection, scope, work),
+        rerank=rerank,
+        work=work,
+    )  # fmt: skip
 
 
 def answer_filter(connection: Connection, scope: Scope, question: Question) -> Answer:
     """A filter without a query image: what passes it, by path, without distances."""
     query = QueryPerson("(filter alone)", np.zeros(0, np.float32))
-    limit = question.effective_limit
-    stmt = passing(scope, question, *MATCH_COLUMNS)
-    stmt = stmt.order_by(Image.path.collate("C"), Collection.name, Image.id).limit(limit)
-    matches = [
-        match_from(row, rank, None)
-        for rank, row in enumerate(connection.execute(stmt).all(), start=1)
-    ]
-    count = _count(connection, scope, question, query)
+    work = _work(scope, question, query)
+    by_path = (Image.path.collate("C"), Collection.name, Image.id)
+    stmt: Select[Any] = work.filtered.with_only_columns(*MATCH_COLUMNS)
+    stmt = work.statement = stmt.order_by(*by_path).limit(question.effective_limit)
+    with work.step("statement"):
+        rows = connection.execute(stmt).all()
+    count = _count(connection, work)
     return make_answer(
         scope,
         question,
         query,
         count,
-        matches,
-        cut=count > len(matches),
-        unsearched=count_unsearched(connection, scope),
+        [match_from(row, rank, None) for rank, row in enumerate(rows, start=1)],
+        cut=count > len(rows),
+        unsearched=_unsearched(connection, scope, work),
+        work=work,
     )
 
 
@@ -90,7 +97,8 @@ def make_answer(
     *,
     cut: bool,
     unsearched: int,
-    seconds: float | None = None,
+    rerank: Reranking | None = None,
+    work: Work | None = None,
 ) -> Answer:
     """An exact answer; it is incomplete where --limit cut the list off, or where `unsearched`
     images of the gallery have no features of this model yet."""
@@ -111,11 +119,16 @@ def make_answer(
         query_pid=query.pid,
         query_camid=query.camid,
         same_identities=scope.identities == {query.identities},
-        seconds=seconds,
+        seconds=None if work is None else work.total,
+        max_distance_from=question.max_distance_from,
+        rerank=rerank,
+        work=work,
     )
 
 
-def match_from(row: Row[Any], rank: int, distance: float | None) -> Match:
+def match_from(
+    row: Row[Any], rank: int, distance: float | None, rerank_distance: float | None = None
+) -> Match:
     return Match(
         rank=rank,
         image_id=row.id,
@@ -125,38 +138,85 @@ def match_from(row: Row[Any], rank: int, distance: float | None) -> Match:
         pid=row.pid,
         camid=row.camid,
         attributes=describe(row.labels),
+        rerank_distance=rerank_distance,
     )
+
+
+def _work(scope: Scope, question: Question, query: QueryPerson) -> Work:
+    return Work(for_query(passing(scope, question, Feature.image_id), question, query))
+
+
+def _closest(
+    connection: Connection,
+    work: Work,
+    query: QueryPerson,
+    max_distance: float | None,
+    limit: int | None,
+) -> list[Found]:
+    """Every row within the limits and a few more, closest first, ties by path; the exact distance
+    decides."""
+    with work.step("statement"):
+        rows = _candidates(connection, work, query, max_distance, limit)
+    with work.step("recheck"):
+        dimension = len(query.embedding_D)
+        distances = exact_l2(
+            query.embedding_D, vectors_from_send([row.bytes for row in rows], dimension)
+        )
+        found = [Found(row, d) for row, d in zip(rows, distances.tolist(), strict=True)]
+        return sorted(found, key=lambda one: (one.distance, one.by_path))
 
 
 def _candidates(
-    connection: Connection, scope: Scope, question: Question, query: QueryPerson
+    connection: Connection,
+    work: Work,
+    query: QueryPerson,
+    max_distance: float | None,
+    limit: int | None,
 ) -> Sequence[Row[Any]]:
-    """Every row that can be in the answer, and a few more; the exact distance decides."""
-    distance = distance_to(query).label("distance")
-    stmt = passing(
-        scope,
-        question,
-        *MATCH_COLUMNS,
-        func.vector_send(Feature.embedding).label("bytes"),
-        distance,
-    )
-    stmt = within(for_query(stmt, question, query), query, question.max_distance)
-    limit = question.effective_limit
+    distance = exact_distance_to(query).label("distance")
+    embedding = func.vector_send(Feature.embedding).label("bytes")
+    rows_stmt = work.filtered.with_only_columns(*MATCH_COLUMNS, embedding, distance)
+    stmt = work.statement = within(rows_stmt, query, max_distance)
     if limit is None:
         return connection.execute(stmt).all()
     spare = _SPARE
     while True:
-        rows = connection.execute(stmt.order_by(distance).limit(limit + spare)).all()
-        # enough when the rows beyond the limit are farther than rounding could confuse
+        work.statement = stmt.order_by(distance).limit(limit + spare)
+        rows = connection.execute(work.statement).all()
+        # enough when the rows beyond the limit, and the one that tells that there are more, are
+        # farther than rounding could confuse
         if len(rows) < limit + spare:
             return rows
         last = rows[-1].distance
-        if last > rows[limit - 1].distance + 2 * margin(last):
+        if last > rows[limit].distance + 2 * margin(last):
             return rows
         spare *= 8
 
 
-def _count(connection: Connection, scope: Scope, question: Question, query: QueryPerson) -> int:
-    stmt = for_query(passing(scope, question, func.count()), question, query)
-    count: int = connection.execute(stmt).scalar_one()
+def _closest_to_rerank(
+    connection: Connection,
+    work: Work,
+    query: QueryPerson,
+    question: Question,
+    rerank: Reranking,
+) -> list[Found]:
+    """The candidates, however far, and whatever else can be in the answer."""
+    limit = question.effective_limit
+    assert rerank.candidates is not None
+    number = max(rerank.candidates, limit or 0)
+    found = _closest(connection, work, query, None, number)
+    beyond = limit is None and len(found) > number
+    if beyond and question.max_distance is not None and found[-1].distance <= question.max_distance:
+        return _closest(connection, work, query, question.max_distance, None)
+    return found
+
+
+def _count(connection: Connection, work: Work) -> int:
+    with work.step("count"):
+        count: int = connection.execute(work.filtered.with_only_columns(func.count())).scalar_one()
     return count
+
+
+def _unsearched(connection: Connection, scope: Scope, work: Work) -> int:
+    with work.step("count"):
+        return count_unsearched(connection, scope)

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from db.models import ModelRow
 from errors import UsageError
 from search.filters.tree import Filter
 
+LimitFrom = Literal["auto", "given"]
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000_000_000
 
@@ -24,13 +26,14 @@ class BadQuestion(UsageError):
 @dataclass(frozen=True)
 class Question:
     """Filter and limits. Without `max_distance` there is no distance limit; without `limit`,
-    everything within `max_distance`."""
+    everything within `max_distance`. With `auto_distance` that is the model's calibrated one."""
 
     filter: Filter | None = None
     max_distance: float | None = None
     limit: int | None = None
     not_same_camera: bool = False
     no_duplicates: bool = False
+    auto_distance: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
@@ -44,6 +47,13 @@ class Question:
         if self.limit is None and self.max_distance is None:
             return DEFAULT_LIMIT
         return self.limit
+
+    @property
+    def max_distance_from(self) -> LimitFrom | None:
+        """Where the distance limit came from, None where there is none."""
+        if self.max_distance is None:
+            return None
+        return "auto" if self.auto_distance else "given"
 
 
 @dataclass(frozen=True)

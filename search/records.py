@@ -3,11 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from search.question import LimitFrom
+from search.rerank import Reranking
+from search.work import Work
+
 
 @dataclass(frozen=True)
 class Match:
     """A gallery image at a rank, from 1. `distance` is the L2 distance to the query, lower is
     closer, and None for a search by filter alone. `camid` and `pid` are None where unknown.
+    `rerank_distance` is what a re-ranked list is ordered by, in [0, 1], and None for what keeps
+    its place by `distance`, after all that have one.
     `attributes` holds the 12 readable fields: `{"gender": "female", "upper_color": "red", ...}`."""
 
     rank: int
@@ -18,6 +24,7 @@ class Match:
     pid: int | None
     camid: int | None
     attributes: Mapping[str, str]
+    rerank_distance: float | None = None
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -30,7 +37,9 @@ class Answer:
 
     `candidates` counts the gallery images that passed the filter, whatever their distance.
     `complete` is True when every image within the limits is in `matches`; otherwise
-    `incomplete_reason` says what was left out.
+    `incomplete_reason` says what was left out. `max_distance_from` says whether the limit is the
+    model's own or a number given; None where there is none, or where that was not kept. `rerank`
+    says how the list was put in another order than that of the distances.
     """
 
     query: str
@@ -45,6 +54,9 @@ class Answer:
     query_camid: int | None = None
     same_identities: bool = True
     seconds: float | None = field(default=None, compare=False)
+    max_distance_from: LimitFrom | None = field(default=None, compare=False)
+    rerank: Reranking | None = None
+    work: Work | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         ranks = [match.rank for match in self.matches]

@@ -1,15 +1,28 @@
 """The one statement builder: which gallery rows a question may match, and how they are read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import ColumnElement, Connection, Double, Select, bindparam, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    bindparam,
+    literal_column,
+    select,
+    text,
+)
 
 from db.schema import Collection, Feature, Image
 from search.distance import margin
 from search.filters.sql import where
 from search.question import QueryPerson, Question, Scope
+
+_QUERY = "query"  # the parameter that holds the query's embedding
+_SHOWN_NUMBERS, _SHOWN_VALUES = 3, 20  # of an embedding and of a list, in a statement to read
 
 _JOINED = Feature.__table__.join(Image, Image.id == Feature.image_id).join(
     Collection, Collection.id == Image.collection_id
@@ -40,9 +53,15 @@ def for_query(stmt: Select[Any], question: Question, query: QueryPerson) -> Sele
 
 def distance_to(query: QueryPerson) -> ColumnElement[float]:
     """`embedding <-> query`, in float32 as Postgres computes it."""
-    value = bindparam("query", query.embedding_D.tolist(), type_=VECTOR(len(query.embedding_D)))
+    value = bindparam(_QUERY, query.embedding_D.tolist(), type_=VECTOR(len(query.embedding_D)))
     distance: ColumnElement[float] = Feature.embedding.op("<->", return_type=Double())(value)
     return distance
+
+
+def exact_distance_to(query: QueryPerson) -> ColumnElement[float]:
+    """`distance_to` in a form that no vector index can order by: an approximate one, which somebody
+    may have built, would lose rows and not tell."""
+    return distance_to(query) + literal_column("0")
 
 
 def within(stmt: Select[Any], query: QueryPerson, max_distance: float | None) -> Select[Any]:
@@ -66,7 +85,7 @@ def count_unsearched(connection: Connection, scope: Scope) -> int:
     return count
 
 
-MATCH_COLUMNS = (
+MATCH_COLUMNS: tuple[Any, ...] = (
     Image.id,
     Collection.name.label("collection"),
     Image.path,
@@ -77,18 +96,54 @@ MATCH_COLUMNS = (
 )
 
 
-def as_psycopg(connection: Connection, stmt: Select[Any]) -> str:
-    """The statement as text with its values put in by psycopg: COPY takes no parameters."""
+def as_psycopg(connection: Connection, stmt: Select[Any], *, shortened: bool = False) -> str:
+    """The statement as text with its values put in by psycopg: COPY takes no parameters.
+
+    Shortened, it is for reading: of a query's embedding and of long lists only the start is there.
+    """
     compiled = stmt.compile(dialect=connection.dialect, compile_kwargs={"render_postcompile": True})
+    values = {
+        name: _vector_text(value, shortened=shortened) if name == _QUERY else value
+        for name, value in compiled.params.items()
+    }
+    if shortened:
+        values = {name: _start_of(value) for name, value in values.items()}
+    return psycopg.ClientCursor(driver_of(connection)).mogrify(str(compiled), values)
+
+
+def _vector_text(numbers: Sequence[float], *, shortened: bool) -> str:
+    if shortened:
+        start = ", ".join(f"{number:.4f}" for number in numbers[:_SHOWN_NUMBERS])
+        return f"[{start}, ... {len(numbers)} numbers]"
+    return f"[{','.join(map(repr, numbers))}]"
+
+
+def _start_of(value: Any) -> Any:
+    if not isinstance(value, list) or len(value) <= _SHOWN_VALUES:
+        return value
+    start = ", ".join(str(item) for item in value[:_SHOWN_VALUES])
+    return f"{{{start}, ... {len(value)} values}}"
+
+
+def driver_of(connection: Connection) -> "psycopg.Connection[Any]":
+    """psycopg's own connection, for what SQLAlchemy has no words for."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    return psycopg.ClientCursor(driver).mogrify(str(compiled), compiled.params)
+    return driver
 
 
 def copy_out(connection: Connection, stmt: Select[Any]) -> bytes:
     """Every row of a statement as one binary COPY."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
     text = f"COPY ({as_psycopg(connection, stmt)}) TO STDOUT (FORMAT binary)"
-    with driver.cursor() as cursor, cursor.copy(text.encode()) as copy:
+    with driver_of(connection).cursor() as cursor, cursor.copy(text.encode()) as copy:
         return b"".join(copy)
+
+
+def planned(connection: Connection, stmt: Select[Any]) -> dict[str, Any]:
+    """The planner's tree for a statement, as EXPLAIN (FORMAT JSON) gives it; nothing is run."""
+    text = f"EXPLAIN (FORMAT JSON) {as_psycopg(connection, stmt)}"
+    with driver_of(connection).cursor() as cursor:
+        row = cursor.execute(text.encode()).fetchone()
+    assert row is not None
+    plan: dict[str, Any] = row[0][0]["Plan"]
+    return plan

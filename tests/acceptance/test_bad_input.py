@@ -176,7 +176,7 @@ def test_hostile_names_stay_parseable(reid: Reid, tmp_path: Path) -> None:
     assert reid("query", "add", "s", folder, "--collection", "c", "--limit", "5").code == 0
     reid("query", "run", "s")
     out = tmp_path / "out.txt"
-    reid("export", "reid-test", "--query-set", "s", "--out", out)
+    reid("export", "reid-test", "--query-set", "s", "--out", out, "--min-quality", 0)
     lines = out.read_text().splitlines()
     assert len(lines) == len(names)
     for line in lines:
@@ -209,6 +209,19 @@ def test_an_empty_server_is_set_up_explicitly(
 def test_a_url_that_is_none(reid: Reid) -> None:
     assert reid("--database-url", "mysql://x/y", "status").code == 2
     assert "expected postgresql://" in reid("--database-url", "mysql://x/y", "status").err
+
+
+def test_doctor_tells_of_a_better_default(reid: Reid) -> None:
+    """A database that an earlier default has filled goes on with that one."""
+    shipped = shipped_checkpoint()
+    first = shipped.with_name("first.safetensors")
+    assert reid("model", "add", first, "--name", "old").code == 0
+    assert reid("model", "activate", "old").code == 0
+    found = reid("doctor")
+    assert found.code == 0
+    assert f"a better default has come since: `reid model add {shipped} --name NAME`" in found.out
+    assert reid("model", "activate", "default").code == 0
+    assert "a better default" not in reid("doctor").out
 
 
 def test_doctor_says_what_to_do(reid: Reid) -> None:

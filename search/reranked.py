@@ -1,0 +1,71 @@
+"""One query's list in the order of k-reciprocal re-ranking.
+
+The closest images that pass the filter are the candidates, and the whole gallery that re-ranking
+knows: their neighbours are looked for among them. The rest keep their order after them.
+"""
+
+# C candidates, D=512 embedding numbers
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from db.arrays import vectors_from_send
+from search.question import BadQuestion, QueryPerson
+from search.rerank import Reranking, rerank
+
+FEWEST, MOST = 500, 2_000  # candidates where nobody has said how many: docs/search.md
+MAX_CANDIDATES = 20_000  # time grows with the square: some 20 s of one core
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row of the gallery with its embedding as `bytes`, and its exact distance to the query."""
+
+    row: Row[Any]
+    distance: float
+    rerank_distance: float | None = None
+
+    @property
+    def by_path(self) -> tuple[str, str, int]:
+        """What equal distances are ordered by."""
+        return self.row.path, self.row.collection, self.row.id
+
+
+def reranking(limit: int | None, candidates: int | None, *, wanted: bool) -> Reranking | None:
+    """How a search re-ranks, None where that is not wanted. Without `candidates` their number
+    follows the limit of the list.
+
+    Raises BadQuestion for candidates of no re-ranking, none at all, or more than `MAX_CANDIDATES`.
+    """
+    if not wanted:
+        if candidates is not None:
+            raise BadQuestion(
+                "--candidates says how many images --rerank puts in order; add --rerank"
+            )
+        return None
+    if candidates is None:
+        candidates = min(max(FEWEST, 4 * (limit or 0)), MOST)
+    if candidates > MAX_CANDIDATES:
+        raise BadQuestion(
+            f"--candidates is {candidates:,}; expected at most {MAX_CANDIDATES:,}: time grows with "
+            "the square"
+        )
+    return Reranking(candidates=candidates)
+
+
+def in_new_order(query: QueryPerson, found: Sequence[Found], how: Reranking) -> list[Found]:
+    """`found` stands closest first. Ties of the new order are broken by path, as always."""
+    assert how.candidates is not None
+    candidates = sorted(found[: how.candidates], key=lambda one: one.by_path)
+    if not candidates:
+        return []
+    embeddings_CD = vectors_from_send([one.row.bytes for one in candidates], len(query.embedding_D))
+    (distances_C,) = rerank(query.embedding_D[None], embeddings_CD, how)
+    order = np.argsort(distances_C, kind="stable").tolist()
+    # rounding may leave a zero below zero
+    new = [replace(candidates[n], rerank_distance=max(0.0, float(distances_C[n]))) for n in order]
+    return [*new, *found[how.candidates :]]
