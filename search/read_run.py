@@ -96,6 +96,7 @@ def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Sequenc
         query=row.name,
         model=model.name,
         max_distance=row.max_distance,
+        max_distance_from=question.max_distance_from,
         filter=None if question.filter is None else to_text(question.filter),
         complete=row.complete and len(matches) == row.found,
         candidates=row.candidates,

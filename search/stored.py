@@ -207,6 +207,7 @@ def questions_of(
             question=Question(
                 filter=None if row.filter is None else from_json(row.filter),
                 max_distance=max_distance_auto if row.auto_distance else row.max_distance,
+                auto_distance=row.auto_distance,
                 limit=row.match_limit,
                 not_same_camera=row.not_same_camera,
                 no_duplicates=row.no_duplicates,

@@ -105,7 +105,9 @@ def facts(answer: Answer) -> tuple[Line, ...]:
     """How the answer came about: model, limit, filter, complete or why not, candidates."""
     limit = answer.max_distance
     reason = f": {readable(answer.incomplete_reason)}" if answer.incomplete_reason else ""
+    order = (Line("re-ranked: not in the order of the distances"),) if answer.rerank else ()
     return (
+        *order,
         Line(f"model {readable(answer.model)}"),
         Line("no distance limit" if limit is None else f"max distance {limit:g}"),
         Line(f"filter: {readable(answer.filter)}" if answer.filter else "no filter"),

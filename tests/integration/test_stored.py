@@ -97,6 +97,8 @@ def test_auto_is_the_models_limit(engine: Engine, model: ModelRow, gallery: Coll
     assert run(engine, model).max_distance == 1.5
     assert exported(engine) == "a.jpg: 5.jpg, 4.jpg, 6.jpg\n"
     with engine.begin() as connection:
+        found = list(stored_answers(connection, latest_run(connection, "set")))
+        assert [kept.answer.max_distance_from for kept in found] == ["auto"]
         connection.execute(text("UPDATE model SET max_distance = 0.5"))
     assert run(engine, register_fake_model(engine)).matches == 1
     with engine.begin() as connection:

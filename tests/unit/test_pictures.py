@@ -27,6 +27,7 @@ from search.pictures.page import matches_html, write_page
 from search.pictures.records import Picture
 from search.pictures.sheet import contact_sheet, write_sheet
 from search.records import Answer, Match
+from search.rerank import Reranking
 
 ATTRIBUTES = {
     "gender": "female", "age": "adult", "hair": "long", "sleeve": "short", "lower_length": "long",
@@ -145,6 +146,8 @@ def test_facts_say_why_an_answer_is_not_complete() -> None:
         Line("not complete: a limit of 50", strong=True),
         Line("19,679 candidates"),
     )
+    reordered = replace(answer(), rerank=Reranking(candidates=5))
+    assert facts(reordered)[0] == Line("re-ranked: not in the order of the distances")
 
 
 def test_unknown_deciding_field_is_refused() -> None:
