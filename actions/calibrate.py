@@ -1,6 +1,5 @@
 """Calibration by names: measured, then stored with the model and used at once."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from db.collections import collection_named, collections_named
 from db.models import ModelRow, set_calibration
 from db.relabel import decide_again, hold_all
 from errors import UsageError
+from models.attribute_metrics import mean_of_known
 from models.checkpoint import Header
 from models.cutoffs import ColumnCutoff
 from models.rewrite import with_header
@@ -100,7 +100,9 @@ class Calibrated:
     def means(self) -> dict[str, float | None]:
         """Cross-fitted means over the two-valued columns, without and with the cut-offs."""
         names = ("balanced_accuracy_without", "balanced_accuracy", "accuracy_without", "accuracy")
-        return {name: _mean([getattr(c, name) for c in self.cutoffs or ()]) for name in names}
+        return {
+            name: mean_of_known([getattr(c, name) for c in self.cutoffs or ()]) for name in names
+        }
 
 
 def calibrate(engine: Engine, asked: Asked) -> Calibrated:
@@ -164,8 +166,3 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
     }
     record(connection, "calibrate", question)
     return replace(done, labels_changed=changed)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None

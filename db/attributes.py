@@ -119,3 +119,9 @@ def column_values(labels: Sequence[int]) -> dict[str, int]:
     """The 27 columns as the annotation file writes them: `{"age": 2, "backpack": 1, ...}`."""
     names = (NAMES[label - 1].rsplit("-", 1) for label in labels)
     return {column: int(value) for column, value in names}
+
+
+def values_in_order(labels: Sequence[int]) -> list[int]:
+    """The 27 values of `column_values`, in the order of `COLUMNS`."""
+    values = column_values(labels)
+    return [values[column] for column in COLUMNS]

@@ -62,27 +62,27 @@ class AttributeMetrics:
 
     @property
     def mean_balanced_accuracy(self) -> float | None:
-        return _mean([column.balanced_accuracy for column in self.columns])
+        return mean_of_known([column.balanced_accuracy for column in self.columns])
 
     @property
     def majority_balanced_accuracy(self) -> float | None:
-        return _mean([column.majority_balanced_accuracy for column in self.columns])
+        return mean_of_known([column.majority_balanced_accuracy for column in self.columns])
 
     @property
     def mean_f1(self) -> float | None:
-        return _mean([column.f1 for column in self.columns])
+        return mean_of_known([column.f1 for column in self.columns])
 
     @property
     def mean_average_precision(self) -> float | None:
-        return _mean([column.average_precision for column in self.columns])
+        return mean_of_known([column.average_precision for column in self.columns])
 
     @property
     def majority_f1(self) -> float | None:
-        return _mean([column.majority_f1 for column in self.columns])
+        return mean_of_known([column.majority_f1 for column in self.columns])
 
     @property
     def chance_average_precision(self) -> float | None:
-        return _mean([column.chance_average_precision for column in self.columns])
+        return mean_of_known([column.chance_average_precision for column in self.columns])
 
     @property
     def groups_accuracy(self) -> float:
@@ -94,11 +94,11 @@ class AttributeMetrics:
 
     @property
     def groups_balanced_accuracy(self) -> float | None:
-        return _mean([group.balanced_accuracy for group in self.groups])
+        return mean_of_known([group.balanced_accuracy for group in self.groups])
 
     @property
     def groups_majority_balanced_accuracy(self) -> float | None:
-        return _mean([group.majority_balanced_accuracy for group in self.groups])
+        return mean_of_known([group.majority_balanced_accuracy for group in self.groups])
 
     def group(self, name: str) -> GroupMetrics:
         """The group of that field, such as `upper_color`."""
@@ -171,13 +171,13 @@ def _column(
         name=name,
         accuracy=float((truth_N == decided_N).mean()),
         balanced_accuracy=float(np.mean(recalls)) if several else None,
-        f1=_mean(f1s),
-        average_precision=_mean(precisions),
+        f1=mean_of_known(f1s),
+        average_precision=mean_of_known(precisions),
         majority_accuracy=max(counts) / len(truth_N),
         num_identities=len(set(people.tolist())),
         majority_balanced_accuracy=1 / len(occurring) if several else None,
-        majority_f1=_mean([_f1(truth_N == value, majority_N == value) for value in judged]),
-        chance_average_precision=_mean(shares),
+        majority_f1=mean_of_known([_f1(truth_N == value, majority_N == value) for value in judged]),
+        chance_average_precision=mean_of_known(shares),
     )
 
 
@@ -188,6 +188,7 @@ def _f1(truth_N: npt.NDArray[np.bool_], decided_N: npt.NDArray[np.bool_]) -> flo
     return 2 * hits / (int(truth_N.sum()) + int(decided_N.sum()))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of_known(values: Sequence[float | None]) -> float | None:
+    """The mean of what is not None; None where nothing is."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES, column_values, decide
+from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES, decide, values_in_order
 
 MIN_RARE = 10  # people with the rarer value: below it, a cut-off would follow one coat
 MIN_GAIN = 0.01  # of cross-fitted balanced accuracy: less is noise
@@ -139,8 +139,8 @@ def _best_cutoff(scores_N: Floats, positive_N: Bits) -> float | None:
 
 def _decided(scores_NA: Floats, cutoffs: Cutoffs) -> Ints:
     """Values (N, 27), from 1."""
-    rows = [column_values(decide(scores, cutoffs)) for scores in scores_NA.tolist()]
-    return np.array([[row[column] for column in COLUMNS] for row in rows]).reshape(-1, len(COLUMNS))
+    rows = [values_in_order(decide(scores, cutoffs)) for scores in scores_NA.tolist()]
+    return np.array(rows).reshape(-1, len(COLUMNS))
 
 
 def _cross_decided(

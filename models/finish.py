@@ -6,7 +6,7 @@ from pathlib import Path
 
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header
 from models.joint_training import JointTraining
-from models.measure import OnProgress, measured
+from models.measure import measured
 from models.nets import save
 
 
@@ -16,7 +16,6 @@ def finish(
     identity_space: str,
     strangers: Sequence[Path] = (),
     twin: Path | None = None,
-    on_progress: OnProgress = lambda _: None,
 ) -> Header:
     """Saves the network in 16 bit, measures what was saved on the people held out, and writes the
     figures and the calibrated distance into its header.
@@ -33,12 +32,11 @@ def finish(
         identity_space=identity_space,
         recipe={**training.recipe.to_json(), "origin": training.origin},
     )
-    save(path, training.net, header, half=True)
     if twin and not training.held_out.names:
         header = like_its_twin(header, twin)
     else:
-        held_out, seed = training.held_out, training.recipe.seed
-        header = measured(path, header, held_out, strangers, seed, on_progress)
+        save(path, training.net, header, half=True)
+        header = measured(path, header, training.held_out, strangers, training.recipe.seed)
     save(path, training.net, header, half=True)
     return header
 

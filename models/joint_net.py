@@ -88,9 +88,9 @@ class JointNet(nn.Module):
         maps_NFHW = self.trunk(images_NCHW).float()
         pooled_NF = _mean(maps_NFHW)
         # tensor_split and not chunk: three bands of eight rows are 3, 3 and 2 rows, none is lost
-        bands = torch.tensor_split(maps_NFHW, max(1, len(self.bands)), dim=2)
+        bands = torch.tensor_split(maps_NFHW, len(self.bands), dim=2) if self.bands else ()
         areas = [pooled_NF, *(_mean(band) for band in bands)]
-        pieces = [layer(area) for layer, area in zip(self.pieces, areas, strict=False)]
+        pieces = [layer(area) for layer, area in zip(self.pieces, areas, strict=True)]
         raw_ND = torch.cat(pieces, dim=1)
         quality_N = None if self.quality is None else self.quality(pooled_NF).squeeze(1)
         return Training(raw_ND, self.neck(raw_ND), self.attributes(pooled_NF), quality_N)

@@ -2,7 +2,7 @@
 
 # N images, Q queries, S strangers, A=56 scores, D=512 embedding numbers
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from images.decode import UnreadableImage, decode, read_file
-from models.attribute_metrics import AttributeMetrics, ColumnMetrics
+from models.attribute_metrics import AttributeMetrics, ColumnMetrics, mean_of_known
 from models.calibration import TooFewPeople, calibrate
 from models.checkpoint import Header
 from models.cutoffs import ColumnCutoff, choose_cutoffs
@@ -23,7 +23,6 @@ from models.transforms import Pixels
 from models.validation import measure_attributes
 
 _BATCH = 64
-OnProgress = Callable[[int], object]
 
 
 def measured(
@@ -32,7 +31,6 @@ def measured(
     held_out: LabelledImages,
     strangers: Sequence[Path],
     seed: int,
-    on_progress: OnProgress = lambda _: None,
 ) -> Header:
     """The header with figures and a calibrated distance, from the checkpoint as it is on disk.
 
@@ -42,8 +40,8 @@ def measured(
     if not held_out.names:
         return replace(header, notes="nobody was held out: nothing is measured or calibrated")
     extractor = Extractor(path)
-    scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC), on_progress)
-    strangers_SD = _run(extractor, _files(strangers, extractor), on_progress)[1]
+    scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC))
+    strangers_SD = _run(extractor, _files(strangers, extractor))[1]
     threshold, why_not = _calibrated(held_out, embeddings_ND, strangers_SD)
     attributes = measure_attributes(held_out, scores_NA)
     cutoffs, with_cutoffs = chosen_cutoffs(held_out, scores_NA, attributes)
@@ -77,10 +75,9 @@ def chosen_cutoffs(
     chosen = choose_cutoffs(held_out.values_NC, scores_NA, held_out.pids_N.astype(object))
     rest = [column for column in found.columns if column.name not in {c.name for c in chosen}]
     judged: list[ColumnCutoff | ColumnMetrics] = [*chosen, *rest]
-    balanced = [c.balanced_accuracy for c in judged if c.balanced_accuracy is not None]
     figures = {
         "mean_accuracy": float(np.mean([column.accuracy for column in judged])),
-        "mean_balanced_accuracy": float(np.mean(balanced)) if balanced else None,
+        "mean_balanced_accuracy": mean_of_known([column.balanced_accuracy for column in judged]),
         "cross_fitted": True,
     }
     return {c.name: c.cutoff for c in chosen if c.cutoff is not None}, figures
@@ -156,13 +153,10 @@ def _pixels(path: Path, extractor: Extractor) -> Pixels | None:
         return None
 
 
-def _run(
-    extractor: Extractor, batches: Iterator[Pixels], on_progress: OnProgress
-) -> tuple[FloatRows, FloatRows]:
+def _run(extractor: Extractor, batches: Iterator[Pixels]) -> tuple[FloatRows, FloatRows]:
     scores, embeddings = [np.zeros((0, 56), np.float32)], [np.zeros((0, 512), np.float32)]
     for batch in batches:
         found = extractor(batch)
         scores.append(found[0])
         embeddings.append(found[1])
-        on_progress(len(batch))
     return np.concatenate(scores), np.concatenate(embeddings)

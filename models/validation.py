@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from db.attributes import COLUMNS, column_values, decide
+from db.attributes import decide, values_in_order
 from models.attribute_metrics import AttributeMetrics, evaluate_attributes
 from models.data import LabelledImages, query_mask
 from models.distances import l2_distances
@@ -34,10 +34,9 @@ def validate_reid(images: LabelledImages, embeddings_ND: FloatRows) -> Validatio
 
 def measure_attributes(images: LabelledImages, scores_NA: FloatRows) -> AttributeMetrics:
     """The metrics of what these scores decide. Raises ValueError for no image at all."""
-    decided = [column_values(decide(row)) for row in scores_NA.tolist()]
     return evaluate_attributes(
         images.values_NC,
-        np.array([[values[column] for column in COLUMNS] for values in decided]),
+        np.array([values_in_order(decide(row)) for row in scores_NA.tolist()]),
         scores_NA,
         images.pids_N.astype(object),
     )

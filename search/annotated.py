@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
-from db.attributes import COLUMNS, column_values
+from db.attributes import values_in_order
 from db.collections import CollectionRow
 from db.models import ModelRow
 from models.annotations import read_annotations
@@ -65,7 +65,9 @@ def load_annotated(
         key = next((name for name in names if name in truth), None)
         if key is not None:
             used.add(key)
-            found.append((truth[key], _values(labels), scores, path if pid is None else pid))
+            found.append(
+                (truth[key], values_in_order(labels), scores, path if pid is None else pid)
+            )
     if not found:
         raise CannotEvaluate(
             f"no image of {collection.name!r} has a row in {annotations}; its ids are pids "
@@ -78,8 +80,3 @@ def load_annotated(
         np.array([item[3] for item in found], object),
         len(set(truth) - used),
     )
-
-
-def _values(labels: list[int]) -> list[int]:
-    values = column_values(labels)
-    return [values[column] for column in COLUMNS]

@@ -200,9 +200,11 @@ def load_task(
         )
     known = gallery.identities_G == query.identities
     g_pids = np.where(known | (gallery.pids_G == JUNK), gallery.pids_G, UNKNOWN_PERSON)
-    asked = passing(Scope(model, galleries), Question(where), Feature.image_id)
-    passed = connection.scalars(asked).all() if where else gallery.ids_G
-    aside_G = ~np.isin(gallery.ids_G, np.array(passed, np.int64))
+    aside_G = np.zeros(len(gallery), bool)
+    if where is not None:
+        passing_ids = passing(Scope(model, galleries), Question(where), Feature.image_id)
+        passed = np.array(connection.scalars(passing_ids).all(), np.int64)
+        aside_G = ~np.isin(gallery.ids_G, passed)
     return ReidTask(model, query, queries, gallery, g_pids, aside_G)
 
 

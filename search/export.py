@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from db.attributes import COLUMNS, column_values
+from db.attributes import COLUMNS, values_in_order
 from db.collections import CollectionRow
 from db.models import ModelRow
 from errors import ReidError
@@ -109,8 +109,7 @@ def classification(connection: Connection, model: ModelRow, collection: Collecti
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["id", *COLUMNS])
     for name, labels in sorted((names[row[0], row[1]], row[2]) for row in rows):
-        values = column_values(labels)
-        writer.writerow([name, *(values[column] for column in COLUMNS)])
+        writer.writerow([name, *values_in_order(labels)])
     return Exported(out.getvalue(), len(rows))
 
 
