@@ -17,6 +17,7 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, func, literal, select
 
 from db.arrays import embeddings_from_copy
 from db.schema import Collection, Feature, Image
+from models.metrics import JUNK
 from search.distance import nearest
 from search.one import make_answer, match_from
 from search.question import QueryPerson, Question, Scope, stacked
@@ -47,6 +48,11 @@ class Gallery:
         for row, content_hash in enumerate(self.hashes_G.tolist()):
             rows.setdefault(content_hash, []).append(row)
         return rows
+
+    def people_in(self, identities: str) -> npt.NDArray[np.int64]:
+        """The pids in one identity space; of another they are nobody known. Junk stays junk."""
+        known = (self.identities_G == identities) | (self.pids_G == JUNK)
+        return np.where(known, self.pids_G, UNKNOWN_PERSON)
 
 
 UNKNOWN_CAMERA, UNKNOWN_PERSON = -1, -2

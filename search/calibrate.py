@@ -16,7 +16,7 @@ from models.calibration import MIN_PEOPLE, Calibration, Pairs, choose
 from models.cutoffs import ColumnCutoff, choose_cutoffs
 from models.metrics import JUNK, single_query_mask
 from search.annotated import load_annotated
-from search.bulk import UNKNOWN_CAMERA, UNKNOWN_PERSON, Gallery, load_gallery
+from search.bulk import UNKNOWN_CAMERA, Gallery, load_gallery
 from search.question import Question, Scope
 from search.statement import count_unsearched
 
@@ -126,7 +126,7 @@ def _pairs(own: Gallery, others: list[Gallery], identities: str) -> Pairs:
         queries.pids_G,
         queries.camids_G,
         np.concatenate([gallery.embeddings_GD for gallery in rest]),
-        np.concatenate([_people_of(gallery, identities) for gallery in rest]),
+        np.concatenate([gallery.people_in(identities) for gallery in rest]),
         np.concatenate([gallery.camids_G for gallery in rest]),
         _numbers(queries, contents),
         np.concatenate([_numbers(gallery, contents) for gallery in rest]),
@@ -174,12 +174,6 @@ def _untrained(gallery: Gallery, sources: Sources) -> Gallery:
     """Without the people that the model was trained on: they are told apart too easily."""
     of_space = gallery.identities_G == sources.trained_space
     return _take(gallery, ~(of_space & np.isin(gallery.pids_G, list(sources.trained))))
-
-
-def _people_of(gallery: Gallery, identities: str) -> Ints:
-    """The pids in one identity space; of another space they are nobody known. Junk stays junk."""
-    known = (gallery.identities_G == identities) | (gallery.pids_G == JUNK)
-    return np.where(known, gallery.pids_G, UNKNOWN_PERSON)
 
 
 def _numbers(gallery: Gallery, contents: dict[bytes, int]) -> Ints:

@@ -198,8 +198,7 @@ def load_task(
         raise CannotEvaluate(
             f"no file of {query.name!r} names a person; expected names such as 0474_c3_012345.jpg"
         )
-    known = gallery.identities_G == query.identities
-    g_pids = np.where(known | (gallery.pids_G == JUNK), gallery.pids_G, UNKNOWN_PERSON)
+    g_pids = gallery.people_in(query.identities)
     aside_G = np.zeros(len(gallery), bool)
     if where is not None:
         passing_ids = passing(Scope(model, galleries), Question(where), Feature.image_id)
