@@ -7,7 +7,8 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,25 @@ def template(server_url: str) -> Iterator[str]:
     _admin(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def clone(server_url: str, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Makes a migrated database, gives its libpq URL and drops it again."""
+
+    @contextmanager
+    def made() -> Iterator[str]:
+        name = f"reid_test_{os.getpid()}_{next(_COUNTER)}"
+        _admin(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield _with_database(server_url, name)
+        _admin(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    return made
+
+
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(clone: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A libpq URL of a migrated database of this test's own."""
-    name = f"reid_test_{os.getpid()}_{next(_COUNTER)}"
-    _admin(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _with_database(server_url, name)
-    _admin(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with clone() as url:
+        yield url
 
 
 @pytest.fixture
