@@ -20,11 +20,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("audit", "Who did what, when and why."),
     "calibrate": ("calibrate", "Choose what `--max-distance auto` means, on your own people."),
     "collection": ("collection", "List, remove or prune collections of images."),
-    "db": ("db", "The database: url, upgrade, shell, stop, backup, restore."),
+    "db": ("db", "The database: url, upgrade, shell, stop, backup, restore, grant."),
     "doctor": ("doctor", "Check this installation and say what to do about what is wrong."),
     "draw": ("draw", "Draw a small data set of people, to try the program on."),
     "evaluate": ("evaluate", "The field's metrics, beside what guessing gets."),
     "export": ("export", "Write reid_test.txt or classification_test.csv."),
+    "index": ("index", "The approximate index: build, drop, status."),
     "ingest": ("ingest", "Take a folder of person crops into a collection."),
     "match": ("match", "A reviewer's verdicts: confirm, reject, withdraw, list."),
     "model": ("model", "List, add, activate models; show a model's card."),
@@ -71,7 +72,12 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="reid-search", prog_name="reid")
 @click.option("--home", metavar="DIR", help="Where the embedded database lives (REID_HOME).")
 @click.option("--database-url", metavar="URL", help="A Postgres server (REID_DATABASE_URL).")
-def cli(home: str | None, database_url: str | None) -> None:
+@click.option(
+    "--statement-timeout",
+    metavar="SECONDS",
+    help="For each statement of a search; default 300, 0 is no limit (REID_STATEMENT_TIMEOUT).",
+)
+def cli(home: str | None, database_url: str | None, statement_timeout: str | None) -> None:
     """Find a person again among many images.
 
     \b
@@ -84,6 +90,8 @@ def cli(home: str | None, database_url: str | None) -> None:
         os.environ["REID_DATABASE_URL"] = ""  # a flag wins over what the environment says
     if database_url:
         os.environ["REID_DATABASE_URL"] = database_url
+    if statement_timeout:
+        os.environ["REID_STATEMENT_TIMEOUT"] = statement_timeout
 
 
 def _load_dotenv() -> None:

@@ -15,6 +15,8 @@ from sqlalchemy.engine import make_url
 
 from actions.models import is_former_default, shipped_checkpoint
 from db import models as registry
+from db import roles
+from db.audit import record
 from db.connect import (
     HEAD,
     Place,
@@ -89,6 +91,17 @@ def stop_server() -> bool:
     if server is None:
         raise UsageError("REID_DATABASE_URL names a server; stop it where it was started")
     return server.home.exists() and server.stop()
+
+
+def grant(role: str, *, review: bool) -> bool:
+    """Lets a role search, with `review` also review; True where the role was made.
+
+    Raises BadRole, CannotGrant.
+    """
+    with disposed(open_database()) as engine, engine.begin() as connection:
+        made = roles.grant(connection, role, review=review)
+        record(connection, "db grant", {"role": role, "review": review, "made": made})
+    return made
 
 
 def client_program(name: str) -> str:

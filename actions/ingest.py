@@ -112,8 +112,8 @@ def ingest(
     progress = Progress()
     if not options.enqueue:
         progress = _work(engine, model, collection.id, registered, options, on_batch)
+    collections.tidy(engine, registered.pending)
     with engine.begin() as connection:
-        collections.analyze(connection)
         failures = _failures(manifest.failed_items(connection, collection.id), registered)
         summary = Summary(
             stored=progress.stored,
@@ -181,9 +181,13 @@ def run_worker(
     """Works through what is registered for a model, by whomever; for ever unless `until_empty`."""
     model = chosen(engine, options.model)
     with worker_for(engine, model, options) as worker:
+        tidied = 0
         while True:
             worker.work(None, on_batch)
             waiting = worker.wait_for_others(None)
+            if not waiting and worker.progress.stored > tidied:
+                collections.tidy(engine, worker.progress.stored - tidied)
+                tidied = worker.progress.stored
             if not waiting and until_empty:
                 return worker.progress
             if not waiting:

@@ -10,22 +10,11 @@ from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from actions.ingest import load_network
-from actions.search import (
-    Asked,
-    Content,
-    Embedded,
-    EmbeddedImage,
-    Found,
-    Load,
-    deciding_fields,
-    embed_files,
-    search_people,
-)
+from actions.query_images import Content, Embedded, Load, embed_files, stored_image
+from actions.search import Asked, Found, deciding_fields, search_people
 from actions.sets import show_set
-from db.arrays import vector_from_send
 from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach, sentence_for
 from db.models import ModelRow
-from errors import UsageError
 from search.pictures.records import Picture
 from search.read_run import stored_answers
 
@@ -33,10 +22,6 @@ if TYPE_CHECKING:
     from models.extractor import Extractor
 
 DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
-
-
-class UnknownImage(UsageError):
-    """No image of that number can be searched for."""
 
 
 class Networks:
@@ -85,35 +70,6 @@ def search(
         return embed_files(engine, model, [(query.name, Content(query.data))], device, load=load)
 
     return search_people(engine, asked, None if query is None else embed, purpose)
-
-
-def stored_image(engine: Engine, model: ModelRow, image_id: int) -> EmbeddedImage:
-    """A gallery image as a query, its stored embedding used. Raises UnknownImage."""
-    stmt = text(
-        "SELECT i.id, i.path, i.content_hash, i.pid, i.camid, c.identities, t.jpeg,"
-        " vector_send(f.embedding) AS bytes FROM image i"
-        " JOIN collection c ON c.id = i.collection_id"
-        " JOIN feature f ON f.image_id = i.id AND f.model_id = :model"
-        " LEFT JOIN thumbnail t ON t.image_id = i.id WHERE i.id = :image"
-    )
-    row = None
-    if 0 < image_id < 2**63:
-        with engine.connect() as connection:
-            row = connection.execute(stmt, {"model": model.id, "image": image_id}).one_or_none()
-    if row is None:
-        raise UnknownImage(
-            f"no image {image_id} with features by model {model.name!r}; it may have been removed"
-        )
-    return EmbeddedImage(
-        name=row.path,
-        content_hash=bytes(row.content_hash),
-        thumbnail=bytes(row.jpeg or b""),
-        embedding_D=vector_from_send(row.bytes),
-        image_id=row.id,
-        pid=row.pid,
-        camid=row.camid,
-        identities=row.identities,
-    )
 
 
 def pictures(found: Found) -> list[Picture]:

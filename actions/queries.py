@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from actions.models import chosen
-from actions.search import Asked, EmbeddedImage, deciding_fields, embed_files, thumbnails_of
+from actions.query_images import EmbeddedImage, embed_files
+from actions.search import Asked, deciding_fields, thumbnails_of
 from db.audit import record
 from errors import UsageError
 from images.walk import file_path, readable, walk

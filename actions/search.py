@@ -3,74 +3,26 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, text
 
-from actions.ingest import load_network
 from actions.models import chosen
-from db.arrays import vector_from_send
+from actions.query_images import Embedded, embed_files, one_by_one, one_query, stored_images
 from db.audit import record
 from db.collections import collections_named
+from db.limits import limited
 from db.models import ModelRow
 from errors import UsageError
-from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
-from images.names import facts_of
 from search.explain import Explanation, explain
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse
 from search.filters.tree import leaves
 from search.one import answer_filter, answer_one
-from search.question import BadQuestion, QueryPerson, Question, Scope, resolve_max_distance
+from search.question import BadQuestion, Question, Scope, resolve_max_distance
 from search.records import Answer
 from search.rerank import Reranking
 from search.reranked import reranking
-from search.stored import mean_embedding
-
-if TYPE_CHECKING:
-    from models.extractor import Extractor
-
-_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Content:
-    """An image file's bytes, where there is no file to read: an upload."""
-
-    data: bytes
-
-
-Source = bytes | str | Content  # a path, or the content itself
-Load = Callable[[ModelRow, str | None], "Extractor"]
-
-
-@dataclass(frozen=True)
-class EmbeddedImage:
-    """A query image: decoded, with its embedding. `stored` is (image id, pid, camid, identities)
-    of an image with the same content that is stored, whose embedding is used."""
-
-    name: str
-    content_hash: bytes
-    thumbnail: bytes
-    embedding_D: "np.ndarray[Any, np.dtype[np.float32]]"
-    image_id: int | None
-    pid: int | None
-    camid: int | None
-    identities: str
-
-    def as_query(self) -> QueryPerson:
-        return QueryPerson(
-            self.name,
-            self.embedding_D,
-            (self.content_hash,),
-            self.pid,
-            self.camid,
-            self.identities,
-        )
-
-
-Embedded = tuple[list[EmbeddedImage], dict[str, str]]
+from search.several import nearest_of
 
 
 class NothingAsked(UsageError):
@@ -83,7 +35,9 @@ class NothingAsked(UsageError):
 @dataclass(frozen=True)
 class Asked:
     """A question in the user's words. `where` is filter text, `max_distance` a number or auto,
-    `candidates` how many of the closest images `rerank` puts in a new order."""
+    `candidates` how many of the closest images `rerank` puts in a new order. With `approximate` the
+    model's index may propose them. Of several images of one person, their mean is asked for, or
+    with `nearest` each, and the nearest decides."""
 
     collections: tuple[str, ...]
     where: str | None = None
@@ -94,11 +48,18 @@ class Asked:
     model: str | None = None
     rerank: bool = False
     candidates: int | None = None
+    nearest: bool = False
+    approximate: bool = False
     explain: bool = False
 
     def check(self, *, with_image: bool) -> None:
         """Raises NothingAsked, or BadQuestion for a distance from nothing."""
         self.reranking(None)
+        if self.nearest and self.rerank:
+            raise BadQuestion(
+                "--rerank puts the matches of one point in order, --nearest has several; leave out "
+                "one of them"
+            )
         if with_image:
             return
         if self.where is None:
@@ -107,6 +68,8 @@ class Asked:
             raise BadQuestion("--max-distance needs an image to measure from")
         if self.rerank:
             raise BadQuestion("--rerank needs an image; a filter alone gives no order to change")
+        if self.approximate:
+            raise BadQuestion("--approximate needs an image; a filter alone has nothing to be near")
 
     def question(self, model: ModelRow) -> Question:
         """Raises BadFilter, BadQuestion."""
@@ -136,87 +99,6 @@ def deciding_fields(question: Question) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields))
 
 
-def embed_files(
-    engine: Engine,
-    model: ModelRow,
-    files: Sequence[tuple[str, Source]],
-    device: str | None,
-    on_progress: Callable[[int], object] | None = None,
-    load: Load | None = None,
-) -> Embedded:
-    """(embedded images in order, reasons by name of those that cannot be used).
-
-    What is stored already is not embedded again; torch is imported only when something is left.
-    `load` gives the network; without it, one is loaded for this call.
-    """
-    decoded: dict[str, tuple[bytes, Decoded]] = {}
-    failed: dict[str, str] = {}
-    for name, source in files:
-        try:
-            data = source.data if isinstance(source, Content) else read_file(source)
-            decoded[name] = content_hash(data), decode(data, any_shape=True)
-        except UnreadableImage as error:
-            failed[name] = str(error)
-        if on_progress:
-            on_progress(1)
-    with engine.connect() as connection:
-        stored = _stored(connection, model, [item[0] for item in decoded.values()])
-    fresh = {n: item for n, item in decoded.items() if item[0] not in stored}
-    pixels = {n: item[1] for n, item in fresh.items()}
-    computed = _embed(model, pixels, device, load or load_network)
-    images = [
-        _embedded(name, digest, image, stored.get(digest), computed.get(name))
-        for name, (digest, image) in decoded.items()
-    ]
-    return images, failed
-
-
-def _embedded(
-    name: str, digest: bytes, image: Decoded, stored: Any, computed: Any
-) -> EmbeddedImage:
-    pid, camid = facts_of(name.rsplit("/", 1)[-1])
-    return EmbeddedImage(
-        name=name,
-        content_hash=digest,
-        thumbnail=image.thumbnail,
-        embedding_D=computed if stored is None else vector_from_send(stored.bytes),
-        image_id=None if stored is None else stored.id,
-        pid=pid if pid is not None or stored is None else stored.pid,
-        camid=camid if camid is not None or stored is None else stored.camid,
-        identities="default" if stored is None else stored.identities,
-    )
-
-
-def _stored(connection: Connection, model: ModelRow, hashes: list[bytes]) -> dict[bytes, Any]:
-    rows = connection.execute(
-        text(
-            "SELECT DISTINCT ON (i.content_hash) i.content_hash, i.id, i.pid, i.camid,"
-            " c.identities, vector_send(f.embedding) AS bytes FROM image i"
-            " JOIN collection c ON c.id = i.collection_id"
-            " JOIN feature f ON f.image_id = i.id AND f.model_id = :model"
-            " WHERE i.content_hash = ANY(:hashes)"
-            " ORDER BY i.content_hash, i.pid NULLS LAST, i.id"
-        ),
-        {"model": model.id, "hashes": hashes},
-    )
-    return {row.content_hash: row for row in rows}
-
-
-def _embed(
-    model: ModelRow, images: dict[str, Decoded], device: str | None, load: Load
-) -> dict[str, Any]:
-    if not images:
-        return {}
-    network = load(model, device)
-    names = list(images)
-    result: dict[str, Any] = {}
-    for start in range(0, len(names), _BATCH):
-        batch = names[start : start + _BATCH]
-        pixels = np.stack([network.pixels_of(images[name].image) for name in batch])
-        result.update(zip(batch, network(pixels)[1], strict=True))
-    return result
-
-
 @dataclass(frozen=True)
 class Found:
     """Answers in the order asked, the query thumbnails, and what could not be read. Each answer has
@@ -233,20 +115,25 @@ def search(
     engine: Engine,
     asked: Asked,
     files: Sequence[tuple[str, bytes | str]],
+    image_ids: Sequence[int] = (),
     *,
     device: str | None = None,
     purpose: str | None = None,
     same_person: bool = False,
 ) -> Found:
-    """Answers each image, or the filter alone; every answer is written to the audit log.
+    """Answers each image, a file or a stored one by its id, or without any the filter alone; every
+    answer is written to the audit log.
 
-    With `same_person` the images are one query: the mean of their embeddings.
+    With `same_person` the images are one query. Raises UnknownImage.
     """
 
     def embed(model: ModelRow) -> Embedded:
-        return embed_files(engine, model, files, device)
+        stored, _ = stored_images(engine, model, image_ids)
+        images, failed = embed_files(engine, model, files, device)
+        return [*stored, *images], failed
 
-    return search_people(engine, asked, embed if files else None, purpose, same_person)
+    given = embed if files or image_ids else None
+    return search_people(engine, asked, given, purpose, same_person)
 
 
 def search_people(
@@ -266,13 +153,21 @@ def search_people(
     images, failed = embed(model) if embed else ([], {})
     embedding_seconds = time.perf_counter() - started if embed else None
     queries = [image.as_query() for image in images]
-    if same_person and len(queries) > 1:
-        queries = [one_query(queries)]
-    with engine.begin() as connection:
+    several = same_person and len(queries) > 1
+    if several:
+        queries = one_by_one(queries) if asked.nearest else [one_query(queries)]
+    with engine.begin() as connection, limited(connection):
         if embed:
-            answers = [answer_one(connection, scope, question, query, rerank) for query in queries]
+            answers = [
+                answer_one(
+                    connection, scope, question, query, rerank, approximate=asked.approximate
+                )
+                for query in queries
+            ]
         else:
             answers = [answer_filter(connection, scope, question)]
+        if several and asked.nearest:
+            answers = [nearest_of(answers, question, answers[0].query)]
         for answer in answers:
             _audit(connection, asked, answer, purpose)
         explanations = [
@@ -281,25 +176,8 @@ def search_people(
             else None
             for answer in answers
         ]
-    thumbnails = tuple(image.thumbnail for image in images[: len(queries)]) if embed else (None,)
+    thumbnails = tuple(image.thumbnail for image in images[: len(answers)]) if embed else (None,)
     return Found(tuple(answers), thumbnails, failed, question, tuple(explanations))
-
-
-def one_query(queries: Sequence[QueryPerson]) -> QueryPerson:
-    """Several images of one person as one query; what they disagree on is unknown."""
-
-    def agreed(values: set[Any]) -> Any:
-        return values.pop() if len(values) == 1 else None
-
-    first = queries[0]
-    return QueryPerson(
-        f"{first.name} and {len(queries) - 1} more",
-        mean_embedding([query.embedding_D for query in queries]),
-        tuple(digest for query in queries for digest in query.content_hashes),
-        agreed({query.pid for query in queries}),
-        agreed({query.camid for query in queries}),
-        agreed({query.identities for query in queries}),
-    )
 
 
 def _audit(connection: Connection, asked: Asked, answer: Answer, purpose: str | None) -> None:
@@ -313,6 +191,7 @@ def _audit(connection: Connection, asked: Asked, answer: Answer, purpose: str | 
             "max_distance": answer.max_distance,
             "limit": asked.limit,
             "rerank": None if answer.rerank is None else answer.rerank.to_json(),
+            "plan": answer.plan,
             "model": answer.model,
         },
         purpose=purpose,

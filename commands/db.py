@@ -10,7 +10,7 @@ from commands.output import note
 
 @click.group()
 def db() -> None:
-    """The database: url, upgrade, shell, stop, backup, restore."""
+    """The database: url, upgrade, shell, stop, backup, restore, grant."""
 
 
 @db.command("url")
@@ -71,3 +71,23 @@ def restore(file: Path) -> None:
 
     run(file)
     click.echo("restored")
+
+
+@db.command("grant")
+@click.argument("role")
+@click.option("--review", is_flag=True, help="It may add stored queries and give verdicts too.")
+def grant(role: str, review: bool) -> None:
+    """Let ROLE read, search and run stored queries, and change nothing else.
+
+    A role that is missing is made, without a login. What it could do before is replaced. Run it
+    again after an upgrade of the database.
+    """
+    from actions.database import grant as run
+
+    made = run(role, review=review)
+    click.echo(f"{role} may read, search{', review' if review else ''} and run stored queries")
+    if made:
+        note(
+            "the role is new and cannot log in: let users in with GRANT ROLE TO USER, or with "
+            "ALTER ROLE ... LOGIN PASSWORD, in `reid db shell`"
+        )

@@ -31,10 +31,22 @@ if TYPE_CHECKING:
     help="Re-rank the N closest images; default: four times --limit, 500 to 2,000.",
 )  # fmt: skip
 @click.option(
+    "--approximate", is_flag=True,
+    help="Let the model's index propose the matches where that pays; some may be missing.",
+)  # fmt: skip
+@click.option(
     "--explain", is_flag=True,
     help="Say how each answer came about: filter, rows, plan, statement, limit, times.",
 )  # fmt: skip
-@click.option("--same-person", is_flag=True, help="All IMAGEs show one person: one query.")
+@click.option(
+    "--image-id", "image_ids", type=int, multiple=True, metavar="N",
+    help="A stored image as the query, by the id that matches show; may be given several times.",
+)  # fmt: skip
+@click.option("--same-person", is_flag=True, help="All images show one person: one query.")
+@click.option(
+    "--nearest", is_flag=True,
+    help="With --same-person: the nearest of the images decides, instead of their mean.",
+)  # fmt: skip
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a picture of the matches.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page of the matches.")
 @format_option
@@ -45,13 +57,18 @@ def search(
     purpose: str | None,
     rerank: bool,
     candidates: int | None,
+    approximate: bool,
     explain: bool,
+    image_ids: tuple[int, ...],
     same_person: bool,
+    nearest: bool,
     sheet: Path | None,
     html: Path | None,
     format_: str,
 ) -> int:
     """Find the person of each IMAGE again, or everyone who passes --where.
+
+    An IMAGE is a file; --image-id takes one that is stored.
 
     Without --max-distance there is no distance limit and --limit is 50; with one and without
     --limit, everything below it is given. --rerank changes the order alone: the distance
@@ -59,12 +76,19 @@ def search(
     """
     from actions.search import search as run
 
-    asked = replace(asked, rerank=rerank, candidates=candidates, explain=explain)
-    asked.check(with_image=bool(images))
+    asked = replace(
+        asked, rerank=rerank, candidates=candidates, approximate=approximate, explain=explain,
+        nearest=nearest,
+    )  # fmt: skip
+    if nearest and not same_person:
+        raise UsageError("--nearest says how images of one person count; add --same-person")
+    asked.check(with_image=bool(images or image_ids))
     check_targets(sheet, html)
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]
-    found = run(engine, asked, files, device=device, purpose=purpose, same_person=same_person)
+    found = run(
+        engine, asked, files, image_ids, device=device, purpose=purpose, same_person=same_person
+    )
     _emit(found, format_, reranked=rerank)
     if sheet or html:
         _draw(engine, found, sheet, html)
@@ -114,6 +138,8 @@ def to_json(answer: "Answer", explanation: "Explanation | None" = None) -> dict[
         "complete": answer.complete,
         "incomplete_reason": answer.incomplete_reason,
         "candidates": answer.candidates,
+        "candidates_estimated": answer.candidates_estimated,
+        "plan": answer.plan,
         "reranked": answer.rerank is not None,
         "rerank": None if answer.rerank is None else answer.rerank.to_json(),
         "explain": None if explanation is None else explanation.to_json(),
@@ -162,10 +188,11 @@ def _facts(answer: "Answer") -> str:
         limit += " (auto)"
     order = "" if answer.rerank is None else ", re-ranked"
     state = "complete" if answer.complete else f"not complete: {answer.incomplete_reason}"
+    about = "about " if answer.candidates_estimated else ""
     took = "" if answer.seconds is None else f", {answer.seconds * 1000:.0f} ms"
     return (
-        f"{answer.query}: {len(answer.matches)} matches{limit}{order}; {answer.candidates} images "
-        f"passed the filter ({state}; model {answer.model}{took})"
+        f"{answer.query}: {len(answer.matches)} matches{limit}{order}; {about}{answer.candidates} "
+        f"images passed the filter ({state}; {answer.plan}; model {answer.model}{took})"
     )
 
 

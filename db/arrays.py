@@ -4,6 +4,7 @@
 
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +71,19 @@ def feature_rows(
             vector,
         )
     return b"".join([*parts, COPY_END])
+
+
+def plain_rows(*columns: npt.NDArray[Any]) -> bytes:
+    """A whole binary COPY of columns without NULL, each of its array's own width: int64 is a
+    bigint, int32 an integer, float64 a double precision."""
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for number, column in enumerate(columns):
+        fields += [(f"size{number}", ">i4"), (f"x{number}", column.dtype.newbyteorder(">").str)]
+    rows = np.empty(len(columns[0]), fields)
+    rows["fields"] = len(columns)
+    for number, column in enumerate(columns):
+        rows[f"size{number}"], rows[f"x{number}"] = column.itemsize, column
+    return b"".join((COPY_HEADER, rows.tobytes(), COPY_END))
 
 
 def vectors_from_send(values: Sequence[bytes], dim: int) -> npt.NDArray[np.float32]:

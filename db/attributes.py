@@ -106,13 +106,14 @@ def decide(scores: Sequence[float], cutoffs: Mapping[str, float] | None = None) 
 
 def describe(labels: Sequence[int]) -> dict[str, str]:
     """The 12 readable fields that 27 labels mean: `{"gender": "female", "hat": "no", ...}`."""
-    present = set(labels)
-    return {
-        field.name: next(
-            (word for word, name in field.values.items() if LABEL_OF[name] in present), "unknown"
-        )
-        for field in FIELDS
-    }
+    said = dict.fromkeys(FIELD_BY_NAME, "unknown")
+    said.update(_SAID[label] for label in labels if label in _SAID)
+    return said
+
+
+_SAID = {
+    LABEL_OF[name]: (field.name, word) for field in FIELDS for word, name in field.values.items()
+}
 
 
 def column_values(labels: Sequence[int]) -> dict[str, int]:

@@ -1,12 +1,28 @@
 """Collections: named sets of images within an identity space."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Connection, delete, func, literal, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Engine,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
+from db.gallery_counts import fold
 from db.schema import Collection, Image
 from errors import UsageError, did_you_mean
 
@@ -79,6 +95,7 @@ def image_counts(connection: Connection) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(stmt)}
 
 
+_FOLD_EVERY = 32  # stores; so many rows are added up in no time
 _LOCK = 0x5E1DC  # the advisory locks' first key: "a collection of Reid search"
 
 
@@ -99,7 +116,10 @@ def hold(connection: Connection, collection_ids: Iterable[int], *, alone: bool) 
 def bump(connection: Connection, collection_id: int) -> None:
     """Notes that the gallery has changed; runs made before are stale."""
     stmt = update(Collection).where(Collection.id == collection_id)
-    connection.execute(stmt.values(revision=Collection.revision + 1))
+    stmt = stmt.values(revision=Collection.revision + 1)
+    revision = connection.scalar(stmt.returning(Collection.revision))
+    if revision is not None and revision % _FOLD_EVERY == 0:
+        fold(connection, collection_id)
 
 
 def remove(connection: Connection, collection_id: int) -> None:
@@ -127,7 +147,27 @@ def prune(connection: Connection, collection_id: int) -> int:
     return count
 
 
-def analyze(connection: Connection) -> None:
-    """Fresh statistics after a bulk load, so that the planner knows the sizes."""
-    for table in ("image", "feature", "task"):
-        connection.execute(text(f"ANALYZE {table}"))
+_SCANNED = ("image", "feature", "task")
+_WORTH_IT = 0.05  # of a table's rows
+_CHANGED = text(
+    "SELECT relname FROM pg_class WHERE oid = ANY(ARRAY(SELECT to_regclass(name)"
+    " FROM unnest(:tables) AS name)) AND greatest(:changed,"
+    " pg_stat_get_mod_since_analyze(oid), pg_stat_get_ins_since_vacuum(oid))"
+    " > :share * greatest(reltuples, 0)"
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
+
+
+def tidy(engine: Engine, changed: int) -> None:
+    """After `changed` rows of a bulk load: tells the planner the new sizes and index scans which
+    pages they need not look at, for tables of which enough has changed.
+
+    Not for any price: where it is not allowed or a table is in use otherwise, all goes on without.
+    """
+    # the server's own counts may lag behind by some seconds, and know of the loads before
+    values = {"tables": _SCANNED, "changed": changed, "share": _WORTH_IT}
+    with (
+        suppress(DBAPIError),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        for table in connection.scalars(_CHANGED, values).all():
+            connection.execute(text(f"VACUUM (ANALYZE, SKIP_LOCKED) {table}"))

@@ -18,11 +18,33 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from db.embedded import EmbeddedServer
+from db.limits import statement_timeout, was_too_long
 from errors import ReidError, UsageError
 
-HEAD = "0001"  # the newest migration; a test compares
+HEAD = "0002"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
 MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
+
+# A command opens one connection, a worker two; the page's threads share these. A search keeps a
+# core of the server busy: more of them at once would only all be slower, so they wait in line.
+POOL_SIZE = 8
+POOL_PATIENCE_S = 60  # then the page says that it is busy
+_RECYCLE_S = 3600  # what a session has cached about many tables and plans is given back
+# what the URL says wins
+_CLIENT = {
+    "connect_timeout": 10,
+    "application_name": "reid",
+    # psycopg would prepare a statement at its sixth time, and from the eleventh on Postgres may
+    # plan it without its values: any filter by a label is then taken to pass half a percent of the
+    # rows, the index of one model cannot be used, and a later SET is ignored. A search for twenty
+    # images comes that far; between transactions psycopg forgets, where one is rolled back.
+    "prepare_threshold": None,
+    # a server that vanished without a word is noticed in minutes, not in hours
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 5,
+    "tcp_user_timeout": 60_000,
+}
 
 
 class DatabaseUnreachable(ReidError):
@@ -90,8 +112,12 @@ def make_engine(place: Place) -> Engine:
     url = _parsed(place.libpq_url()).set(drivername="postgresql+psycopg")
     return create_engine(
         url,
-        pool_pre_ping=False,
-        connect_args={"connect_timeout": 10, "application_name": "reid"},
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=POOL_PATIENCE_S,
+        pool_recycle=_RECYCLE_S,
+        pool_use_lifo=True,
+        connect_args={name: value for name, value in _CLIENT.items() if name not in url.query},
     )
 
 
@@ -99,8 +125,9 @@ def open_database(place: Place | None = None) -> Engine:
     """An engine on a database that this program can use.
 
     An empty embedded database is set up at once; an empty server is only by `reid db upgrade`.
-    Raises DatabaseUnreachable or WrongSchema.
+    Raises DatabaseUnreachable, WrongSchema, BadStatementTimeout.
     """
+    statement_timeout()  # a bad one is said now, not at the first search of a page that runs
     place = place or resolve()
     engine = make_engine(place)
     try:
@@ -206,9 +233,17 @@ def sentence_for(error: BaseException) -> str | None:
             "what is stored stays stored"
         )
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        return f"the database user may not do that: {cause.diag.message_primary}"
+        return (
+            f"the database user may not do that: {cause.diag.message_primary}; run it as the "
+            "database's owner (`reid db grant` lets others search and review, and no more)"
+        )
     if isinstance(cause, psycopg.errors.QueryCanceled):
-        return "the statement took longer than the server allows; narrow the search"
+        if was_too_long(cause):
+            return (
+                "the server stopped a statement that took longer than its statement_timeout; "
+                "raise that for this database user, and run the same command again"
+            )
+        return "somebody stopped the statement at the server; run the same command again"
     if isinstance(cause, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return "another command changed the same rows at the same time; run this one again"
     if isinstance(cause, psycopg.OperationalError):

@@ -24,6 +24,7 @@ from psycopg import sql
 
 from db.embedded_process import EmbeddedServerFailed, hand_over, owned, run, start
 from db.embedded_state import forget_dead, orphans, running
+from db.machine import server_settings, this_machine
 
 USER, DATABASE = "reid", "reid"
 _PATIENCE_S = 600  # a recovery after a crash may replay much
@@ -238,7 +239,7 @@ class EmbeddedServer:
             "unix_socket_permissions": "0700",
             "logging_collector": "off",
             "log_min_messages": "warning",
-            **machine_settings(),
+            **server_settings(this_machine()),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return ["-D", str(self.data), *options]
@@ -261,22 +262,3 @@ class EmbeddedServer:
             return "no log was written"
         telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "ERROR" in line]
         return (telling or lines or ["no log was written"])[-1]
-
-
-def machine_settings() -> dict[str, str]:
-    """Server settings by the size of the machine."""
-    try:
-        memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    except (ValueError, OSError):
-        memory_mb = 4096
-    cores = os.cpu_count() or 2
-    return {
-        "shared_buffers": f"{max(128, min(1024, memory_mb // 8))}MB",
-        "maintenance_work_mem": f"{max(64, min(1024, memory_mb // 16))}MB",
-        "effective_cache_size": f"{max(256, memory_mb // 2)}MB",
-        "work_mem": "32MB",
-        "max_wal_size": "4GB",
-        "max_connections": "200",
-        "max_parallel_workers_per_gather": str(max(0, min(4, cores - 1))),
-        "jit": "off",
-    }

@@ -98,6 +98,18 @@ class Image(Base):
     )
 
 
+class GalleryCount(Base):
+    """What one change added to a collection's images, or took away; with a model, to those of them
+    that it has embedded. The sums are the numbers: see `db.gallery_counts`."""
+
+    __tablename__ = "gallery_count"
+    id: Mapped[int] = _id()
+    collection_id: Mapped[int] = _to("collection.id")
+    model_id: Mapped[int | None] = mapped_column(BIGINT, ForeignKey("model.id", ondelete="CASCADE"))
+    images: Mapped[int] = mapped_column(BIGINT)
+    __table_args__ = (Index(None, "collection_id"), Index(None, "model_id"))
+
+
 class Thumbnail(Base):
     """A small JPEG of an image, so that pages, sheets and other machines need no file."""
 
@@ -172,6 +184,12 @@ class Task(Base):
             "model_id",
             "image_id",
             postgresql_where=text("state IN ('pending', 'leased')"),
+        ),
+        Index(
+            "ix_task_failed",
+            "model_id",
+            "image_id",
+            postgresql_where=text("state = 'failed'"),
         ),
         Index("ix_task_image_id", "image_id"),
     )

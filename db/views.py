@@ -5,6 +5,7 @@ model is of that value, a probability in [0, 1].
 """
 
 from db.attributes import COLUMNS, FIELDS, LABEL_OF, Field
+from db.gallery_counts import TRIGGERS
 
 
 def _column_of(name: str) -> int:
@@ -67,5 +68,5 @@ THUMBNAIL_STORAGE = ("ALTER TABLE thumbnail ALTER COLUMN jpeg SET STORAGE EXTERN
 
 
 def beyond_tables() -> tuple[str, ...]:
-    """What the tables' declaration cannot say: storage, the append-only guard, the view."""
-    return (*FEATURE_STORAGE, *THUMBNAIL_STORAGE, *AUDIT_GUARD, gallery_view())
+    """What the tables' declaration cannot say: storage, triggers, the view."""
+    return (*FEATURE_STORAGE, *THUMBNAIL_STORAGE, *AUDIT_GUARD, *TRIGGERS, gallery_view())

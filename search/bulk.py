@@ -58,31 +58,35 @@ class Gallery:
 UNKNOWN_CAMERA, UNKNOWN_PERSON = -1, -2
 
 
+_FACTS: tuple[Any, ...] = (
+    Image.id,
+    func.coalesce(Image.camid, UNKNOWN_CAMERA),
+    func.coalesce(Image.pid, UNKNOWN_PERSON),
+    Image.content_hash,
+    Collection.identities,
+)
+_BY_PATH: tuple[Any, ...] = (Image.path.collate("C"), Collection.name.collate("C"), Image.id)
+
+
 def load_gallery(connection: Connection, scope: Scope, question: Question) -> Gallery:
     """Reads every row that passes the question's filter."""
     copied = copy_out(connection, passing(scope, question, Feature.image_id, Feature.embedding))
     ids, embeddings = embeddings_from_copy(copied, scope.model.dimension)
-    stmt = select(
-        Image.id, Image.path, Collection.name, Image.camid, Image.pid, Image.content_hash,
-        Collection.identities,
-    ).join(Collection).where(Image.collection_id.in_(scope.gallery_ids))  # fmt: skip
-    facts = {row.id: row for row in connection.execute(stmt)}
-    # what was removed between the two statements is left out
-    keys = {n: (facts[i].path, facts[i].name, i) for n, i in enumerate(ids.tolist()) if i in facts}
-    order = sorted(keys, key=keys.__getitem__)
-    rows = [facts[int(ids[n])] for n in order]
+    passed = Image.id.in_(passing(scope, question, Feature.image_id))
+    stmt = select(*_FACTS).select_from(Image).join(Collection).where(passed).order_by(*_BY_PATH)
+    facts = connection.execute(stmt).all()
+    places = {image_id: place for place, image_id in enumerate(ids.tolist())}
+    # what came or went between the two statements is left out
+    rows = [row for row in facts if row[0] in places]
+    order = np.array([places[row[0]] for row in rows], np.int64)
     return Gallery(
         ids_G=ids[order],
         embeddings_GD=embeddings[order],
-        camids_G=np.array([_known(r.camid, UNKNOWN_CAMERA) for r in rows], np.int64),
-        pids_G=np.array([_known(r.pid, UNKNOWN_PERSON) for r in rows], np.int64),
-        hashes_G=np.array([r.content_hash for r in rows], object),
-        identities_G=np.array([r.identities for r in rows], object),
+        camids_G=np.array([row[1] for row in rows], np.int64),
+        pids_G=np.array([row[2] for row in rows], np.int64),
+        hashes_G=np.array([row[3] for row in rows], object),
+        identities_G=np.array([row[4] for row in rows], object),
     )
-
-
-def _known(value: int | None, otherwise: int) -> int:
-    return otherwise if value is None else value
 
 
 @dataclass(frozen=True)
@@ -107,17 +111,20 @@ def rank_many(
         block = queries[start : start + _BLOCK]
         embeddings_QD = stacked(block)
         own_Q = np.einsum("qd,qd->q", embeddings_QD, embeddings_QD)
-        products_QG = embeddings_QD @ gallery.embeddings_GD.T
-        for query, own, product_G in zip(block, own_Q, products_QG, strict=True):
+        # -2qg, and row by row what makes it the expanded square: a row stays in the cache
+        expanded_QG = (-2 * embeddings_QD) @ gallery.embeddings_GD.T
+        for query, own, expanded_G in zip(block, own_Q.tolist(), expanded_QG, strict=True):
+            expanded_G += squares_G
+            expanded_G += own
             allowed_G = _allowed(gallery, question, query)
             rows, distances = nearest(
                 query.embedding_D,
-                own + squares_G - 2 * product_G,
+                expanded_G,
                 gallery.embeddings_GD,
                 allowed_G,
                 question.max_distance,
                 None if limit is None else limit + 1,
-                float(own) + largest,
+                own + largest,
             )
             yield Ranked(
                 query,

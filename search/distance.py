@@ -44,11 +44,13 @@ def nearest(
     |q|^2 + |g|^2, which bounds their rounding.
     """
     slack = scale * _SQUARE_MARGIN
-    squares_G = squares_G if allowed_G is None else np.where(allowed_G, squares_G, np.inf)
     bound = np.inf if max_distance is None else max_distance**2 + slack
     if limit is not None and limit < len(squares_G):
-        bound = min(bound, float(np.partition(squares_G, limit - 1)[limit - 1]) + 2 * slack)
-    rows = np.flatnonzero((squares_G <= bound) & np.isfinite(squares_G))
+        among_G = squares_G if allowed_G is None else np.where(allowed_G, squares_G, np.inf)
+        bound = min(bound, float(np.partition(among_G, limit - 1)[limit - 1]) + 2 * slack)
+    rows = np.flatnonzero(squares_G <= bound)
+    if allowed_G is not None:
+        rows = rows[allowed_G[rows]]
     distances = exact_l2(query_D, gallery_GD[rows])
     if max_distance is not None:
         keep = distances <= max_distance

@@ -5,12 +5,14 @@ rows and the times are the answer's own.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from db.models import ModelRow
+from search.approximate import breadth, through_graph
 from search.filters.words import in_words
 from search.plan import plan_of
 from search.question import Question
@@ -28,6 +30,7 @@ class Explanation:
     filter: str | None
     estimated: int
     passed: int
+    way: str
     plan: str
     exact: bool
     statement: str
@@ -45,6 +48,7 @@ class Explanation:
         yield f"distance: {self.max_distance}"
         if self.rerank:
             yield f"order: {self.rerank}"
+        yield f"way: {self.way}"
         yield f"plan: {self.plan}"
         times = (f"{name} {seconds * 1000:.1f} ms" for name, seconds in self.seconds.items())
         yield f"time: {', '.join(times)}"
@@ -62,12 +66,15 @@ def explain(
     """Of an answer that was given on this connection; `embedding_seconds` went before it."""
     work = answer.work
     assert work is not None and work.statement is not None
-    plan = plan_of(connection, work.statement)
+    index = work.route.index
+    with through_graph(connection, breadth(index)) if index else nullcontext():
+        plan = plan_of(connection, work.statement)
     before = {} if embedding_seconds is None else {"embedding": embedding_seconds}
     return Explanation(
         filter=None if question.filter is None else in_words(question.filter),
         estimated=plan_of(connection, work.filtered).rows,
         passed=answer.candidates,
+        way=answer.plan,
         plan=plan.words,
         exact=plan.exact,
         statement=as_psycopg(connection, work.statement, shortened=True),

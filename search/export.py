@@ -41,30 +41,26 @@ def reid_test(connection: Connection, run_id: int, min_quality: float = 0.0) -> 
             ' WHERE r.run_id = :run ORDER BY q.name COLLATE "C"'
         ),
         {"run": run_id},
-    )
-    names: dict[int, str] = {row[0]: row[1] for row in named}
-    lists: dict[int, list[int]] = {query_id: [] for query_id in names}
-    rows = connection.execute(
+    ).all()
+    lists = connection.execute(
         text(
-            "SELECT m.query_id, m.image_id, coalesce(f.quality >= :min_quality, true) FROM match m"
+            "SELECT query_id, array_agg(image_id ORDER BY rank) FILTER (WHERE good),"
+            " count(*) FILTER (WHERE NOT good) FROM (SELECT m.query_id, m.image_id, m.rank,"
+            " coalesce(f.quality >= :min_quality, true) AS good FROM match m"
             " JOIN run r ON r.id = m.run_id"
             " LEFT JOIN feature f ON f.image_id = m.image_id AND f.model_id = r.model_id"
-            " WHERE m.run_id = :run ORDER BY m.query_id, m.rank"
+            " WHERE m.run_id = :run) AS judged GROUP BY query_id"
         ),
         {"run": run_id, "min_quality": min_quality},
-    )
-    left_out = 0
-    for query_id, image_id, good in rows:
-        if good:
-            lists[query_id].append(image_id)
-        left_out += not good
+    ).all()
+    matches = {query_id: image_ids for query_id, image_ids, _ in lists if image_ids}
     gallery = _gallery_names(connection, run_id)
     lines = [
-        f"{name}: {', '.join(gallery[image_id] for image_id in lists[query_id])}".rstrip()
-        for query_id, name in names.items()
+        f"{name}: {', '.join([gallery[i] for i in matches.get(query_id, ())])}".rstrip()
+        for query_id, name in named
     ]
-    filled = sum(bool(matches) for matches in lists.values())
-    return Exported("".join(f"{line}\n" for line in lines), len(lines), filled, left_out)
+    left_out = sum(row[2] for row in lists)
+    return Exported("".join(f"{line}\n" for line in lines), len(lines), len(matches), left_out)
 
 
 def _gallery_names(connection: Connection, run_id: int) -> dict[int, str]:

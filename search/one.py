@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, func
+from sqlalchemy import Connection, Row, func
 
 from db.arrays import vectors_from_send
 from db.attributes import describe
 from db.schema import Collection, Feature, Image
+from search.approximate import closest_by_index, route
 from search.distance import exact_l2, margin
 from search.filters.text import to_text
 from search.question import QueryPerson, Question, Scope
@@ -19,13 +20,13 @@ from search.rerank import Reranking
 from search.reranked import Found, in_new_order
 from search.statement import (
     MATCH_COLUMNS,
-    count_unsearched,
-    exact_distance_to,
+    binary_results,
+    closest,
     for_query,
+    kept_counts,
     passing,
-    within,
 )
-from search.work import Work
+from search.work import EXACT, Route, Work
 
 _SPARE = 16
 
@@ -36,13 +37,19 @@ def answer_one(
     question: Question,
     query: QueryPerson,
     rerank: Reranking | None = None,
+    *,
+    approximate: bool = False,
 ) -> Answer:
     """The ordered gallery list of one query.
 
     With `rerank` the filter and the distance limit say which images are in the answer, as without;
-    the order is another one, and --limit cuts the list that it gives.
+    the order is another one, and --limit cuts the list that it gives. With `approximate` the
+    model's index proposes the candidates where that pays; the answer is then not complete.
     """
-    work = _work(scope, question, query)
+    work = _work(connection, scope, question, query)
+    if approximate:
+        with work.step("route"):
+            work.route = route(connection, scope, question, query, work.passed)
     if rerank is None:
         found = _closest(connection, work, query, question.max_distance, question.effective_limit)
     else:
@@ -52,15 +59,16 @@ def answer_one(
     if question.max_distance is not None:
         found = [one for one in found if one.distance <= question.max_distance]
     limit = question.effective_limit
+    estimate = work.route.passing if work.route.index else None
     return make_answer(
         scope,
         question,
         query,
-        _count(connection, work),
+        _count(connection, work) if estimate is None else round(estimate.rows),
         [match_from(one.row, rank, one.distance, one.rerank_distance)
          for rank, one in enumerate(found[:limit], start=1)],
         cut=limit is not None and len(found) > limit,
-        unsearched=_unsearched(connection, scope, work),
+        unsearched=work.waiting,
         rerank=rerank,
         work=work,
     )  # fmt: skip
@@ -69,9 +77,9 @@ def answer_one(
 def answer_filter(connection: Connection, scope: Scope, question: Question) -> Answer:
     """A filter without a query image: what passes it, by path, without distances."""
     query = QueryPerson("(filter alone)", np.zeros(0, np.float32))
-    work = _work(scope, question, query)
+    work = _work(connection, scope, question, query)
     by_path = (Image.path.collate("C"), Collection.name, Image.id)
-    stmt: Select[Any] = work.filtered.with_only_columns(*MATCH_COLUMNS)
+    stmt = passing(scope, question, *MATCH_COLUMNS)
     stmt = work.statement = stmt.order_by(*by_path).limit(question.effective_limit)
     with work.step("statement"):
         rows = connection.execute(stmt).all()
@@ -83,7 +91,7 @@ def answer_filter(connection: Connection, scope: Scope, question: Question) -> A
         count,
         [match_from(row, rank, None) for rank, row in enumerate(rows, start=1)],
         cut=count > len(rows),
-        unsearched=_unsearched(connection, scope, work),
+        unsearched=work.waiting,
         work=work,
     )
 
@@ -103,6 +111,9 @@ def make_answer(
     """An exact answer; it is incomplete where --limit cut the list off, or where `unsearched`
     images of the gallery have no features of this model yet."""
     reasons = [f"cut off at the limit of {question.effective_limit}"] if cut else []
+    route = EXACT if work is None else work.route
+    if route.index:
+        reasons.append("found through the approximate index, which may miss some")
     if unsearched:
         reasons.append(
             f"{unsearched} images are not embedded by {scope.model.name!r} yet, see `reid status`"
@@ -122,6 +133,8 @@ def make_answer(
         seconds=None if work is None else work.total,
         max_distance_from=question.max_distance_from,
         rerank=rerank,
+        plan=route.words,
+        candidates_estimated=route.estimated,
         work=work,
     )
 
@@ -142,8 +155,17 @@ def match_from(
     )
 
 
-def _work(scope: Scope, question: Question, query: QueryPerson) -> Work:
-    return Work(for_query(passing(scope, question, Feature.image_id), question, query))
+def _work(connection: Connection, scope: Scope, question: Question, query: QueryPerson) -> Work:
+    """What is known before the rows are read. What comes in the meantime counts as not embedded: an
+    answer is not called complete without it."""
+    everyone = passing(scope, question, Feature.image_id)
+    work = Work(for_query(everyone, question, query))
+    with work.step("count"):
+        kept = kept_counts(connection, scope)
+    work.waiting = kept.waiting
+    if question.filter is None and work.filtered is everyone:
+        work.passed = kept.embedded
+    return work
 
 
 def _closest(
@@ -154,7 +176,13 @@ def _closest(
     limit: int | None,
 ) -> list[Found]:
     """Every row within the limits and a few more, closest first, ties by path; the exact distance
-    decides."""
+    decides. Where the index falls short, the route of `work` becomes the exact one."""
+    if work.route.index:
+        with work.step("statement"):
+            near = closest_by_index(connection, work, query, max_distance, limit)
+        if near is not None:
+            return near
+        work.route = Route("the index fell short", passing=work.route.passing)
     with work.step("statement"):
         rows = _candidates(connection, work, query, max_distance, limit)
     with work.step("recheck"):
@@ -173,24 +201,38 @@ def _candidates(
     max_distance: float | None,
     limit: int | None,
 ) -> Sequence[Row[Any]]:
-    distance = exact_distance_to(query).label("distance")
-    embedding = func.vector_send(Feature.embedding).label("bytes")
-    rows_stmt = work.filtered.with_only_columns(*MATCH_COLUMNS, embedding, distance)
-    stmt = work.statement = within(rows_stmt, query, max_distance)
     if limit is None:
-        return connection.execute(stmt).all()
+        return _rows(connection, work, query, max_distance, None)
     spare = _SPARE
     while True:
-        work.statement = stmt.order_by(distance).limit(limit + spare)
-        rows = connection.execute(work.statement).all()
+        rows = _rows(connection, work, query, max_distance, limit + spare)
         # enough when the rows beyond the limit, and the one that tells that there are more, are
         # farther than rounding could confuse
         if len(rows) < limit + spare:
             return rows
-        last = rows[-1].distance
-        if last > rows[limit].distance + 2 * margin(last):
+        distances = sorted(row.distance for row in rows)
+        if distances[-1] > distances[limit] + 2 * margin(distances[-1]):
             return rows
         spare *= 8
+
+
+def _rows(
+    connection: Connection,
+    work: Work,
+    query: QueryPerson,
+    max_distance: float | None,
+    limit: int | None,
+) -> Sequence[Row[Any]]:
+    """Runs the statement; how many rows pass is counted by it, where that is not known yet."""
+    counted = work.passed is None
+    stmt = closest(work.filtered, query, max_distance, limit, counted=counted)
+    work.statement = stmt
+    with binary_results(connection):
+        rows = connection.execute(stmt).all()
+    if not counted:
+        return rows
+    work.passed = rows[0].passed
+    return [row for row in rows if row.id is not None]
 
 
 def _closest_to_rerank(
@@ -212,11 +254,10 @@ def _closest_to_rerank(
 
 
 def _count(connection: Connection, work: Work) -> int:
-    with work.step("count"):
-        count: int = connection.execute(work.filtered.with_only_columns(func.count())).scalar_one()
-    return count
-
-
-def _unsearched(connection: Connection, scope: Scope, work: Work) -> int:
-    with work.step("count"):
-        return count_unsearched(connection, scope)
+    """How many images pass the filter, whatever their distance."""
+    if work.passed is None:
+        with work.step("count"):
+            stmt = work.filtered.with_only_columns(func.count())
+            work.passed = connection.execute(stmt).scalar_one()
+    assert work.passed is not None
+    return work.passed

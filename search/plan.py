@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, text
+from sqlalchemy import Connection, text
+from sqlalchemy.sql.selectable import SelectBase
 
-from search.statement import planned
+from search.statement import SHOWN, planned
 
 APPROXIMATE = ("hnsw", "ivfflat")  # pgvector's access methods that may lose rows
 
@@ -23,7 +24,7 @@ class Plan:
     words: str
 
 
-def plan_of(connection: Connection, stmt: Select[Any]) -> Plan:
+def plan_of(connection: Connection, stmt: SelectBase) -> Plan:
     """Asks the planner; the statement is not run."""
     root = planned(connection, stmt)
     methods = _access_methods(connection, {n["Index Name"] for n in _nodes(root) if _index(n)})
@@ -52,10 +53,12 @@ def _access_methods(connection: Connection, names: set[str]) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def _nodes(node: Node) -> Iterator[Node]:
-    """The steps in the order in which they are taken: what is read first comes first."""
+def _nodes(node: Node, *, inner: bool = True) -> Iterator[Node]:
+    """The steps in the order in which they are taken: what is read first comes first. Without
+    `inner`, those of statements within a statement are left out."""
     for below in node.get("Plans", ()):
-        yield from _nodes(below)
+        if inner or below["Parent Relationship"] not in ("SubPlan", "InitPlan"):
+            yield from _nodes(below, inner=inner)
     yield node
 
 
@@ -64,11 +67,12 @@ def _index(node: Node) -> str | None:
 
 
 def _indexes_of_features(root: Node) -> list[str]:
-    """The indexes by which rows of `feature` are found."""
+    """The indexes by which rows of `feature` are found; not those by which what was found is
+    looked up, nor those of a condition's own statement."""
     found: list[str] = []
     for node in _nodes(root):
-        if node.get("Relation Name") == "feature":
-            found += [name for below in _nodes(node) if (name := _index(below))]
+        if node.get("Relation Name") == "feature" and node["Alias"] != SHOWN:
+            found += [name for below in _nodes(node, inner=False) if (name := _index(below))]
     return list(dict.fromkeys(found))
 
 

@@ -39,7 +39,8 @@ class Answer:
     `complete` is True when every image within the limits is in `matches`; otherwise
     `incomplete_reason` says what was left out. `max_distance_from` says whether the limit is the
     model's own or a number given; None where there is none, or where that was not kept. `rerank`
-    says how the list was put in another order than that of the distances.
+    says how the list was put in another order than that of the distances. `plan` says how it was
+    found, and why so; `candidates_estimated` that `candidates` is no exact number.
     """
 
     query: str
@@ -56,6 +57,8 @@ class Answer:
     seconds: float | None = field(default=None, compare=False)
     max_distance_from: LimitFrom | None = field(default=None, compare=False)
     rerank: Reranking | None = None
+    plan: str = field(default="exact", compare=False)
+    candidates_estimated: bool = False
     work: Work | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,21 +1,28 @@
 """Runs: the answer to a whole query set, stored in one transaction and kept."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import psycopg
 from sqlalchemy import Connection, insert, select, text
 
+from db.arrays import plain_rows
 from db.audit import actor
 from db.collections import all_collections, hold
+from db.limits import limited
 from db.models import ModelRow
 from db.schema import Run, RunQuery
 from errors import ReidError
 from search.bulk import Ranked, load_gallery, rank_many
 from search.question import Question, Scope
-from search.statement import count_unsearched
+from search.statement import count_unsearched, driver_of
 from search.stored import people_of, query_set_id, questions_of
+
+_BLOCK = 256  # queries whose matches are stored at once
 
 
 class CannotRun(ReidError):
@@ -66,9 +73,11 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
                 f"{without} queries of {name!r} have no embedding by model {model.name!r}; "
                 "add the set again with this model: a distance across models means nothing"
             )
-        lists = list(_lists(connection, scope, stored.question, people))
+        lists = _store_matches(
+            connection, run_id, _lists(connection, scope, stored.question, people)
+        )
         unsearched = count_unsearched(connection, scope)
-        _store(connection, run_id, stored.question, lists, unsearched)
+        _store_lists(connection, run_id, stored.question, lists, unsearched)
         counts["queries"] += len(lists)
         counts["with_matches"] += sum(len(ranked.image_ids) > 0 for _, ranked in lists)
         counts["matches"] += sum(len(ranked.image_ids) for _, ranked in lists)
@@ -82,13 +91,48 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
 def _lists(
     connection: Connection, scope: Scope, question: Question, people: list[Any]
 ) -> Iterator[tuple[int, Ranked]]:
-    gallery = load_gallery(connection, scope, question)
+    # storing what was found is no search: it takes as long as there are matches
+    with limited(connection):
+        gallery = load_gallery(connection, scope, question)
     ids = [query_id for query_id, _ in people]
     ranked = rank_many(gallery, question, [person for _, person in people])
     return zip(ids, ranked, strict=True)
 
 
-def _store(
+def _store_matches(
+    connection: Connection, run_id: int, lists: Iterator[tuple[int, Ranked]]
+) -> list[tuple[int, Ranked]]:
+    """Stores the matches and gives the lists. The server checks and stores one block while the next
+    is compared: it takes as long for its part as the comparison does."""
+    driver = driver_of(connection)
+    compared: list[tuple[int, Ranked]] = []
+    with ThreadPoolExecutor(max_workers=1) as server:
+        storing = []
+        while block := list(islice(lists, _BLOCK)):
+            compared += block
+            storing.append(server.submit(_copy_matches, driver, run_id, block))
+    for stored in storing:
+        stored.result()
+    return compared
+
+
+def _copy_matches(
+    driver: "psycopg.Connection[Any]", run_id: int, lists: list[tuple[int, Ranked]]
+) -> None:
+    counts = [len(ranked.image_ids) for _, ranked in lists]
+    rows = plain_rows(
+        np.full(sum(counts), run_id),
+        np.repeat([query_id for query_id, _ in lists], counts),
+        np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts]),
+        np.concatenate([ranked.image_ids for _, ranked in lists]),
+        np.concatenate([ranked.distances for _, ranked in lists]),
+    )
+    stmt = "COPY match (run_id, query_id, rank, image_id, distance) FROM STDIN (FORMAT binary)"
+    with driver.cursor() as cursor, cursor.copy(stmt) as copy:
+        copy.write(rows)
+
+
+def _store_lists(
     connection: Connection,
     run_id: int,
     question: Question,
@@ -110,15 +154,6 @@ def _store(
                 for query_id, ranked in lists
             ],
         )
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    stmt = "COPY match (run_id, query_id, rank, image_id, distance) FROM STDIN (FORMAT binary)"
-    with driver.cursor() as cursor, cursor.copy(stmt) as copy:
-        copy.set_types(["int8", "int8", "int4", "int8", "float8"])
-        for query_id, ranked in lists:
-            pairs = zip(ranked.image_ids.tolist(), ranked.distances.tolist(), strict=True)
-            for rank, (image_id, distance) in enumerate(pairs, start=1):
-                copy.write_row((run_id, query_id, rank, image_id, distance))
 
 
 def latest_run(connection: Connection, name: str) -> int:
@@ -169,4 +204,4 @@ def matched_images(connection: Connection, run_id: int) -> list[int]:
         text("SELECT DISTINCT image_id FROM match WHERE run_id = :run ORDER BY image_id"),
         {"run": run_id},
     )
-    return [row[0] for row in rows]
+    return list(rows.scalars().all())

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import ARRAY, Connection, Text, delete, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from db.arrays import vector_from_send
 from db.collections import CollectionRow, all_collections
 from db.models import ModelRow
 from db.schema import (
@@ -228,7 +229,7 @@ def people_of(
     rows = connection.execute(
         select(
             Query.id, Query.name, Query.pid, Query.camid, QueryImage.content_hash,
-            QueryEmbedding.embedding,
+            func.vector_send(QueryEmbedding.embedding).label("bytes"),
         )
         .outerjoin(QueryImage, QueryImage.query_id == Query.id)
         .outerjoin(
@@ -244,13 +245,12 @@ def people_of(
         grouped.setdefault(row.id, []).append(row)
     people, without = [], 0
     for query_id, own in grouped.items():
-        if any(row.embedding is None for row in own):
+        if any(row.bytes is None for row in own):
             without += 1
             continue
-        embeddings = [np.asarray(row.embedding, np.float32) for row in own]
         person = QueryPerson(
             own[0].name,
-            mean_embedding(embeddings),
+            mean_embedding([vector_from_send(row.bytes) for row in own]),
             tuple(row.content_hash for row in own),
             own[0].pid,
             own[0].camid,

@@ -3,8 +3,10 @@
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from actions.page import DATABASE_ERRORS, UnknownImage, sentence
+from actions.page import DATABASE_ERRORS, sentence
+from actions.query_images import UnknownImage
 from db.connect import DatabaseUnreachable, WrongSchema
+from db.limits import SearchTookTooLong
 from errors import ReidError, UsageError
 from search.stored import UnknownQuerySet
 from web.guard import HEADERS
@@ -20,6 +22,7 @@ STATUS: tuple[tuple[type[ReidError], int], ...] = (
     (UsageError, 400),
     (DatabaseUnreachable, 503),
     (WrongSchema, 503),
+    (SearchTookTooLong, 503),
     (ReidError, 500),
 )
 HTTP_SENTENCES = {404: "there is no such page", 405: "that is not done here"}

@@ -71,7 +71,7 @@ def test_from_a_folder_to_the_page(
         served(database_url, tmp_path / "home") as (url, process),
         httpx.Client(base_url=url, follow_redirects=True, timeout=60) as browser,
     ):
-        assert browser.get("/health").json() == {"status": "ok", "schema": "0001"}
+        assert browser.get("/health").json() == {"status": "ok", "schema": "0002"}
         overview = browser.get("/").text
         assert "train" in overview
         assert "joint-mobilenet_v2" in overview

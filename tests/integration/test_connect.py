@@ -305,7 +305,8 @@ def test_a_lost_connection_is_said(engine: Engine) -> None:
         ),
         (
             psycopg.errors.QueryCanceled(),
-            "the statement took longer than the server allows; narrow the search",
+            "the server stopped a statement that took longer than its statement_timeout; "
+            "raise that for this database user, and run the same command again",
         ),
         (psycopg.errors.UniqueViolation(), None),
         (ValueError("ours"), None),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.arrays import COPY_END, COPY_HEADER, embeddings_from_copy, feature_rows
+from db.arrays import COPY_END, COPY_HEADER, embeddings_from_copy, feature_rows, plain_rows
 
 FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -103,3 +103,22 @@ def test_other_bytes_are_refused() -> None:
     other = struct.pack(">hiqihh3f", 2, 8, 1, 16, 2, 0, 1, 2, 3)
     with pytest.raises(ValueError, match="expected vectors of 3 numbers"):
         embeddings_from_copy(COPY_HEADER + other + COPY_END, 3)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(2**63), 2**63 - 1),
+            st.integers(-(2**31), 2**31 - 1),
+            st.floats(allow_nan=False),
+        )
+    )
+)
+def test_plain_columns_say_what_they_hold(rows: list[tuple[int, int, float]]) -> None:
+    columns = zip(*rows, strict=True) if rows else ((), (), ())
+    kinds = (np.int64, np.int32, np.float64)
+    data = plain_rows(*(np.array(c, k) for c, k in zip(columns, kinds, strict=True)))
+    assert fields_of(data) == [
+        [struct.pack(">q", big), struct.pack(">i", small), struct.pack(">d", real)]
+        for big, small, real in rows
+    ]

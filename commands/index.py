@@ -1,0 +1,86 @@
+"""`reid index`: the approximate index, for galleries that are too large to read whole."""
+
+from typing import Any
+
+import click
+
+from commands import options
+from commands.output import emit, format_option, note, on_terminal
+
+
+@click.group()
+def index() -> None:
+    """Build, drop or look at the approximate index."""
+
+
+@index.command("build")
+@options.model
+@format_option
+def build(model: str | None, format_: str) -> None:
+    """Build a model's index, or build it anew, and measure how much it finds.
+
+    Build it after loading: images that are taken in with an index present cost four times as much.
+    Ingest and search go on meanwhile. `search --approximate` uses it.
+    """
+    from actions.index import build as run
+
+    engine = options.database()
+    with Bar() as bar:
+        row = run(engine, model, bar.show)
+    emit(row, [row], format_)
+    if row["recall"] is not None and row["recall"] < 0.99:
+        note(f"it finds {row['recall']:.1%} of what an exact search finds, even at its broadest")
+
+
+@index.command("drop")
+@options.model
+def drop(model: str | None) -> None:
+    """Remove a model's index; nothing else is lost."""
+    from actions.index import drop as run
+
+    click.echo("dropped" if run(options.database(), model) else "there was none")
+
+
+@index.command("status")
+@format_option
+def status(format_: str) -> None:
+    """Say which models have an index, how large it is and how much of an exact search it finds."""
+    from actions.index import status as run
+
+    rows = run(options.database())
+    emit(rows, rows, format_)
+
+
+class Bar:
+    """The phase and its share done, on a terminal; elsewhere each phase once, as a line."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._phase = ""
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, phase: str, share: float) -> None:
+        """`share` of the phase is done, in [0, 1]."""
+        if not on_terminal():
+            if phase != self._phase:
+                note(f"index: {phase}")
+            self._phase = phase
+            return
+        if self._bar is None or phase != self._phase:
+            from tqdm import tqdm
+
+            if self._bar is not None:
+                self._bar.close()
+            self._bar = tqdm(total=100, desc=f"index: {phase}", unit="%", bar_format=_BAR)
+        self._phase = phase
+        self._bar.n = round(100 * share, 1)
+        self._bar.refresh()
+
+
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"

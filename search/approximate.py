@@ -1,0 +1,123 @@
+"""Through the approximate index: candidates from the graph, decided by the exact distance.
+
+A graph search may miss rows and cannot know it, so what comes from here is never complete. Where it
+can be seen that it falls short - it ran dry before enough candidates came, or the last one still
+lies within the distance limit at the most that is asked for - it gives up, and the exact scan
+answers.
+"""
+
+# N candidate rows, D=512 embedding numbers
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    text,
+)
+
+from db.arrays import vectors_from_send
+from db.indexes import IndexRow, index_of
+from search.distance import exact_l2
+from search.question import QueryPerson, Question, Scope
+from search.reranked import Found
+from search.selectivity import Estimate, estimate
+from search.statement import proposed
+from search.work import Route, Work
+
+DEFAULT_BREADTH = 200  # hnsw.ef_search, where it was not measured
+MOST_BREADTH = 1_000  # pgvector's largest
+EXACT_BELOW = 20_000  # rows that pass: reading them all is as fast, and complete
+EXACT_SHARE = 0.06  # of the gallery: behind an index on the filter an exact scan wins
+MOST_CANDIDATES = 20_000  # that are asked of the graph before an exact scan is preferred
+_FIRST_RADIUS = 256  # candidates that a search by distance alone begins with
+_WIDER = 4
+_SPARE = 16
+_MOST_SCANNED = 200_000  # rows of the graph, before it gives up
+_MEMORY = 4  # times work_mem, for what the graph search remembers
+
+
+def breadth(index: IndexRow) -> int:
+    """How many rows of the graph are held in view at once: measured when it was built."""
+    return int(index.facts.get("breadth", DEFAULT_BREADTH))
+
+
+def route(
+    connection: Connection,
+    scope: Scope,
+    question: Question,
+    query: QueryPerson,
+    passed: int | None = None,
+) -> Route:
+    """Whether the index pays for this question: never for few rows, or a small part of its own.
+
+    `passed` is how many rows pass, where that is known; else it is estimated.
+    """
+    index = index_of(connection, scope.model.id)
+    if index is None:
+        return Route(f"model {scope.model.name!r} has no index, see `reid index build`")
+    if passed is None:
+        passing = estimate(connection, scope, question, query)
+    else:
+        passing = Estimate(passed, passed, "count")
+    about = "" if passing.how == "count" else "about "
+    said = f"{about}{round(passing.rows):,} images pass"
+    share = passing.rows / max(index.rows, passing.rows, 1)
+    if passing.rows <= EXACT_BELOW:
+        return Route(f"only {said}", passing=passing)
+    if share <= EXACT_SHARE:
+        return Route(f"only {share:.1%} of the images in the index pass", passing=passing)
+    return Route(f"{said}, the closest of them by {index.name}", index, passing)
+
+
+def closest_by_index(
+    connection: Connection,
+    work: Work,
+    query: QueryPerson,
+    max_distance: float | None,
+    limit: int | None,
+) -> list[Found] | None:
+    """Rows that the graph proposes, closest first, and more than the limit where there are more;
+    None where it falls short. `work` has the index as its route."""
+    assert work.route.index is not None
+    held = breadth(work.route.index)
+    number = _FIRST_RADIUS if limit is None else limit + _SPARE
+    while number <= MOST_CANDIDATES:
+        work.statement = proposed(work.filtered, query, number)
+        with through_graph(connection, max(held, min(number, MOST_BREADTH))):
+            rows = connection.execute(work.statement).all()
+        if len(rows) < number:
+            return None
+        found = _measured(query, rows)
+        inside = sum(max_distance is None or one.distance <= max_distance for one in found)
+        if inside < len(found) or (limit is not None and inside > limit):
+            return found
+        number *= _WIDER
+    return None
+
+
+@contextmanager
+def through_graph(connection: Connection, held: int) -> Iterator[None]:
+    """Statements inside must take the graph, and search it with `held` rows in view."""
+    # a sort is the one way around the graph; relaxed order is enough, we sort by exact distances
+    settings = {
+        "hnsw.ef_search": held,
+        "hnsw.iterative_scan": "relaxed_order",
+        "hnsw.max_scan_tuples": _MOST_SCANNED,
+        "hnsw.scan_mem_multiplier": _MEMORY,
+        "enable_sort": "off",
+    }
+    with connection.begin_nested() as savepoint:
+        calls = (f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+        connection.execute(text(f"SELECT {', '.join(calls)}"))
+        yield
+        savepoint.rollback()
+
+
+def _measured(query: QueryPerson, rows: Sequence[Row[Any]]) -> list[Found]:
+    embeddings_ND = vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
+    distances = exact_l2(query.embedding_D, embeddings_ND).tolist()
+    found = [Found(row, d) for row, d in zip(rows, distances, strict=True)]
+    return sorted(found, key=lambda one: (one.distance, one.by_path))
