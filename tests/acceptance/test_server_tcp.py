@@ -21,7 +21,7 @@ def database_url() -> Iterator[str]:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     made = FakeNetwork()
-    for module in ("actions.ingest", "actions.search"):
+    for module in ("actions.ingest", "actions.query_images"):
         monkeypatch.setattr(f"{module}.load_network", lambda *_: made)
     return made
 
