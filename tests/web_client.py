@@ -88,7 +88,7 @@ def fake_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         loaded.append(model.name)
         return ColourNetwork()
 
-    for module in ("ingest", "search", "page"):
+    for module in ("ingest", "query_images", "page"):
         monkeypatch.setattr(f"actions.{module}.load_network", load)
     return loaded
 
