@@ -44,6 +44,11 @@ class Case:
     not_same_camera: bool
     no_duplicates: bool
 
+    def question(self, max_distance: float | None) -> Question:
+        return Question(
+            self.filter, max_distance, self.limit, self.not_same_camera, self.no_duplicates
+        )
+
 
 cases = st.builds(
     Case,

@@ -8,7 +8,7 @@ from db.collections import CollectionRow
 from db.models import ModelRow
 from search.bulk import answer_many
 from search.one import answer_one
-from search.question import Question, Scope
+from search.question import Scope
 from tests.fakes import collection, register_fake_model
 from tests.search_oracle import Case, brute_force, cases, fill, limit_of
 
@@ -23,13 +23,7 @@ def check(engine: Engine, model: ModelRow, rows: list[CollectionRow], case: Case
     with engine.connect() as connection:
         gallery, queries = fill(connection, model, rows, case)
         for query in queries:
-            question = Question(
-                case.filter,
-                limit_of(case, gallery, query),
-                case.limit,
-                case.not_same_camera,
-                case.no_duplicates,
-            )
+            question = case.question(limit_of(case, gallery, query))
             one = answer_one(connection, scope, question, query)
             expected, candidates, complete = brute_force(gallery, case, query, question)
             assert [(m.image_id, m.distance) for m in one.matches] == expected

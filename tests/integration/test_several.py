@@ -26,13 +26,7 @@ def model(engine: Engine) -> ModelRow:
 def check(engine: Engine, model: ModelRow, row: CollectionRow, case: Case, radius: float) -> None:
     with engine.connect() as connection:
         gallery, queries = fill(connection, model, [row], case)
-        question = Question(
-            case.filter,
-            None if case.distance is None else radius,
-            case.limit,
-            case.not_same_camera,
-            case.no_duplicates,
-        )
+        question = case.question(None if case.distance is None else radius)
         each = one_by_one(queries)
         answers = [answer_one(connection, Scope(model, (row,)), question, one) for one in each]
         found = nearest_of(answers, question, "three")
