@@ -97,7 +97,7 @@ class Gallery:
         if label is not None:
             condition += f" AND labels @> '{{{LABEL_OF[label]}}}'::smallint[]"
         yield OURS, ours
-        yield EXACT, self._bare(condition, "embedding <-> %s::vector(512) + 0", {})
+        yield EXACT, self._bare(condition, "(embedding <-> %s::vector(512)) + 0", {})
         for breadth in BREADTHS:
             graph = {"hnsw.ef_search": breadth, "hnsw.iterative_scan": "relaxed_order",
                      "hnsw.max_scan_tuples": 200_000, "enable_sort": "off"}  # fmt: skip

@@ -20,18 +20,20 @@ from sqlalchemy import (
 
 from db.arrays import vectors_from_send
 from db.indexes import IndexRow, index_of
+from db.schema import Feature
 from search.distance import exact_l2
 from search.question import QueryPerson, Question, Scope
 from search.reranked import Found
 from search.selectivity import Estimate, estimate
-from search.statement import proposed
+from search.statement import for_query, planned, proposed
+from search.statement import passing as passing_rows
 from search.work import Route, Work
 
-DEFAULT_BREADTH = 200  # hnsw.ef_search, where it was not measured
-MOST_BREADTH = 1_000  # pgvector's largest
-EXACT_BELOW = 20_000  # rows that pass: reading them all is as fast, and complete
-EXACT_SHARE = 0.06  # of the gallery: behind an index on the filter an exact scan wins
+DEFAULT_BREADTH = 400  # where it was not measured
+MOST_BREADTH = 1_000  # pgvector's largest ef_search
+VISIT = 30  # rows that an exact scan compares in the time of one step through the graph
 MOST_CANDIDATES = 20_000  # that are asked of the graph before an exact scan is preferred
+_SURE = 4  # the planner's guess of how many pass, times this, is seldom too low
 _FIRST_RADIUS = 256  # candidates that a search by distance alone begins with
 _WIDER = 4
 _SPARE = 16
@@ -40,7 +42,7 @@ _MEMORY = 4  # times work_mem, for what the graph search remembers
 
 
 def breadth(index: IndexRow) -> int:
-    """How many rows of the graph are held in view at once: measured when it was built."""
+    """How many rows of the graph must be in view to find the closest, as it was measured."""
     return int(index.facts.get("breadth", DEFAULT_BREADTH))
 
 
@@ -51,25 +53,30 @@ def route(
     query: QueryPerson,
     passed: int | None = None,
 ) -> Route:
-    """Whether the index pays for this question: never for few rows, or a small part of its own.
-
-    `passed` is how many rows pass, where that is known; else it is estimated.
+    """Whether the index pays for this question: never where few images pass, or a small part of
+    those in the index. `passed` is how many pass, where that is known; else it is estimated.
     """
     index = index_of(connection, scope.model.id)
     if index is None:
         return Route(f"model {scope.model.name!r} has no index, see `reid index build`")
-    if passed is None:
-        passing = estimate(connection, scope, question, query)
-    else:
+    if passed is not None:
         passing = Estimate(passed, passed, "count")
+    else:
+        filtered = for_query(passing_rows(scope, question, Feature.image_id), question, query)
+        guess = float(planned(connection, filtered)["Plan Rows"])
+        if _steps(index, _SURE * guess) * VISIT >= _SURE * guess:
+            return Route("few images pass", passing=Estimate(guess, index.rows, "planner"))
+        passing = estimate(connection, scope, question, query)
     about = "" if passing.how == "count" else "about "
     said = f"{about}{round(passing.rows):,} images pass"
-    share = passing.rows / max(index.rows, passing.rows, 1)
-    if passing.rows <= EXACT_BELOW:
+    if _steps(index, passing.rows) * VISIT >= passing.rows:
         return Route(f"only {said}", passing=passing)
-    if share <= EXACT_SHARE:
-        return Route(f"only {share:.1%} of the images in the index pass", passing=passing)
     return Route(f"{said}, the closest of them by {index.name}", index, passing)
+
+
+def _steps(index: IndexRow, rows: float) -> float:
+    """Rows of the graph that are looked at until enough of those that pass are in view."""
+    return breadth(index) * max(1.0, index.rows / max(1.0, rows))
 
 
 def closest_by_index(
@@ -81,12 +88,15 @@ def closest_by_index(
 ) -> list[Found] | None:
     """Rows that the graph proposes, closest first, and more than the limit where there are more;
     None where it falls short. `work` has the index as its route."""
-    assert work.route.index is not None
-    held = breadth(work.route.index)
+    index, passing = work.route.index, work.route.passing
+    assert index is not None
+    wanted = breadth(index) if passing is None else _steps(index, passing.rows)
     number = _FIRST_RADIUS if limit is None else limit + _SPARE
+    if wanted > MOST_BREADTH:  # the scan goes on until so many that pass have come
+        number = max(number, breadth(index))
     while number <= MOST_CANDIDATES:
         work.statement = proposed(work.filtered, query, number)
-        with through_graph(connection, max(held, min(number, MOST_BREADTH))):
+        with through_graph(connection, min(MOST_BREADTH, max(round(wanted), number))):
             rows = connection.execute(work.statement).all()
         if len(rows) < number:
             return None

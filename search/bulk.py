@@ -139,8 +139,8 @@ def answer_many(
     connection: Connection, scope: Scope, question: Question, queries: Sequence[QueryPerson]
 ) -> list[Answer]:
     """The answers in the order of the queries, equal to `answer_one`'s."""
+    unsearched = count_unsearched(connection, scope)  # first: see `search.one`
     gallery = load_gallery(connection, scope, question)
-    unsearched = count_unsearched(connection, scope)
     lists = list(rank_many(gallery, question, queries))
     wanted = {image_id for ranked in lists for image_id in ranked.image_ids.tolist()}
     facts = match_facts(connection, scope, sorted(wanted))

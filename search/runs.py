@@ -73,10 +73,10 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
                 f"{without} queries of {name!r} have no embedding by model {model.name!r}; "
                 "add the set again with this model: a distance across models means nothing"
             )
+        unsearched = count_unsearched(connection, scope)  # first: see `search.one`
         lists = _store_matches(
             connection, run_id, _lists(connection, scope, stored.question, people)
         )
-        unsearched = count_unsearched(connection, scope)
         _store_lists(connection, run_id, stored.question, lists, unsearched)
         counts["queries"] += len(lists)
         counts["with_matches"] += sum(len(ranked.image_ids) > 0 for _, ranked in lists)

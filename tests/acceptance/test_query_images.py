@@ -48,7 +48,8 @@ def test_the_index_through_the_command_line(reid: Reid, people: Path) -> None:
     (status,) = reid("index", "status", "--format", "json").json()
     assert status == built
     (few,) = reid(*asked).json("search")["queries"]
-    assert few["plan"].startswith("exact: only ")
+    assert few["plan"].startswith("exact: ")
+    assert few["complete"] == without["complete"]
     assert few["matches"] == without["matches"]
     assert reid("index", "drop").out == "dropped\n"
     assert reid("index", "drop").out == "there was none\n"

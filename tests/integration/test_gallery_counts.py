@@ -21,8 +21,10 @@ from db.models import ModelRow
 from db.relabel import decide_again
 from db.store import Batch, Features, ReadImage, store_batch
 from db.upgrade import upgrade
+from search.bulk import answer_many
 from search.one import answer_one
 from search.question import QueryPerson, Question, Scope
+from search.records import Answer
 from tests.fakes import (
     FakeNetwork,
     Stored,
@@ -247,7 +249,14 @@ def test_what_was_there_before_is_counted(engine: Engine) -> None:
             assert counted(connection, model.id, ids) == expected
 
 
-def test_what_is_stored_while_a_search_reads_is_not_called_there(engine: Engine) -> None:
+def in_bulk(connection: Connection, scope: Scope, question: Question, query: QueryPerson) -> Answer:
+    return answer_many(connection, scope, question, [query])[0]
+
+
+@pytest.mark.parametrize(("ask", "reading"), [(answer_one, "<->"), (in_bulk, "coalesce(image")])
+def test_what_is_stored_while_a_search_reads_is_not_called_there(
+    engine: Engine, ask: Callable[..., Answer], reading: str
+) -> None:
     """The image was waiting when the search began, and is not among its rows."""
     model, row = register_fake_model(engine), collection(engine, "c")
     with engine.begin() as connection:
@@ -258,16 +267,16 @@ def test_what_is_stored_while_a_search_reads_is_not_called_there(engine: Engine)
         )  # fmt: skip
 
     def arrives(_c: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if "<->" in statement:
+        if reading in statement:
             with engine.begin() as other:
                 other.execute(text("INSERT INTO feature SELECT * FROM later"))
 
     event.listen(engine, "after_cursor_execute", arrives)
     with engine.connect() as connection:
         query = QueryPerson("q", np.zeros(512, np.float32))
-        answer = answer_one(connection, Scope(model, (row,)), Question(), query)
+        answer = ask(connection, Scope(model, (row,)), Question(), query)
         event.remove(engine, "after_cursor_execute", arrives)
-        again = answer_one(connection, Scope(model, (row,)), Question(), query)
+        again = ask(connection, Scope(model, (row,)), Question(), query)
     assert [match.path for match in answer.matches] == ["a.jpg"]
     assert not answer.complete
     assert (len(again.matches), again.complete) == (2, True)
