@@ -9,8 +9,8 @@ from db.collections import collection_named, collections_named
 from search.evaluate import ReidReport, ReidTask, evaluate_reid, load_task
 from search.evaluate_attributes import AttributeReport, evaluate_attribute_scores
 from search.filters.parse import parse
-from search.question import BadQuestion
 from search.rerank import Reranking
+from search.reranked import check_candidates
 
 
 def reid(
@@ -33,8 +33,7 @@ def reid(
 
 def reranking(wanted: bool, candidates: int | None) -> Reranking | None:
     """Raises BadQuestion for candidates of no re-ranking."""
-    if candidates is not None and not wanted:
-        raise BadQuestion("--candidates says how many images --rerank puts in order; add --rerank")
+    check_candidates(candidates, wanted=wanted)
     return Reranking(candidates=candidates) if wanted else None
 
 

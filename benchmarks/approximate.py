@@ -30,12 +30,12 @@ from benchmarks.gallery import COLLECTION, queries  # noqa: E402
 from db.attributes import LABEL_OF  # noqa: E402
 from db.collections import collection_named  # noqa: E402
 from db.connect import Place, open_database  # noqa: E402
+from db.driver import driver_of  # noqa: E402
 from db.indexes import index_of  # noqa: E402
 from db.models import active_model  # noqa: E402
 from search.filters.parse import parse  # noqa: E402
 from search.one import answer_one  # noqa: E402
 from search.question import QueryPerson, Question, Scope  # noqa: E402
-from search.statement import driver_of  # noqa: E402
 
 TOP = 50
 # in words for `answer_one`, as a label for the statement by hand

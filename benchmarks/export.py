@@ -44,6 +44,7 @@ from db.embedded import EmbeddedServer  # noqa: E402
 from db.embedded_state import running  # noqa: E402
 from db.models import ModelRow, register  # noqa: E402
 from db.schema import Image  # noqa: E402
+from db.store import write_features  # noqa: E402
 from db.upgrade import upgrade  # noqa: E402
 from models.checkpoint import Header  # noqa: E402
 from models.transforms import Preprocessing  # noqa: E402
@@ -147,12 +148,7 @@ def _store(
         [decide(scores) for scores in scores_NA.tolist()], scores_NA, [1.0] * len(rows),
         drawn.gallery_GD[rows],
     )  # fmt: skip
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    with driver.cursor() as cursor:
-        columns = "model_id, image_id, collection_id, camid, labels, scores, quality, embedding"
-        with cursor.copy(f"COPY feature ({columns}) FROM STDIN (FORMAT binary)") as copy:
-            copy.write(data)
+    write_features(connection, data)
 
 
 def by_hand(url: str, max_distance: float, out: Path) -> None:

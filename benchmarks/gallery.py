@@ -32,6 +32,8 @@ from db.arrays import feature_rows  # noqa: E402
 from db.attributes import COLUMNS, NUM_VALUES, decide  # noqa: E402
 from db.collections import bump, collection_called  # noqa: E402
 from db.connect import Place, open_database  # noqa: E402
+from db.driver import driver_of  # noqa: E402
+from db.store import write_features  # noqa: E402
 
 BLOCK = 20_000  # images; people do not reach over blocks
 COLLECTION = "drawn"
@@ -156,8 +158,7 @@ def fill(engine: Engine, rows: int, seed: int = 0) -> Iterator[int]:
 def _store(connection: Any, model_id: int, collection_id: int, seed: int, block: int) -> None:
     person_N, camera_N, embeddings_ND, scores_NA = _images(seed, block)
     ids = range(block * BLOCK + 1, (block + 1) * BLOCK + 1)
-    driver = connection.connection.driver_connection
-    with driver.cursor() as cursor:
+    with driver_of(connection).cursor() as cursor:
         image = "COPY image (id, collection_id, path, source, content_hash, pid, camid) FROM STDIN"
         with cursor.copy(image) as copy:
             for image_id, person, camid in zip(ids, person_N, camera_N, strict=True):
@@ -169,8 +170,7 @@ def _store(connection: Any, model_id: int, collection_id: int, seed: int, block:
         data = feature_rows(
             model_id, collection_id, ids, camera_N, labels, scores_NA, [0.9] * BLOCK, embeddings_ND
         )
-        with cursor.copy("COPY feature FROM STDIN (FORMAT binary)") as copy:
-            copy.write(data)
+        write_features(connection, data)
         cursor.execute(
             "INSERT INTO task (model_id, image_id, state, attempts)"
             " SELECT %s, id, 'done', 1 FROM generate_series(%s::bigint, %s::bigint) AS id",

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
+from db.driver import driver_of
 from db.models import ModelRow
 from db.schema import Setting
 from errors import ReidError
@@ -171,8 +172,7 @@ def _watched(
         except BaseException as error:
             failures.append(error)
 
-    driver = connection.connection.dbapi_connection  # detached: it has no record any more
-    assert isinstance(driver, psycopg.Connection)
+    driver = driver_of(connection)
     builder = threading.Thread(target=run)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watcher:
         builder.start()

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 
+from db.driver import driver_of
 from errors import ReidError, UsageError
 
 Rights = Mapping[str, tuple[str, ...]]  # table -> rights on it beside SELECT
@@ -86,9 +86,7 @@ def _names(*tables: str) -> sql.Composable:
 
 def _run(connection: Connection, words: str, *names: sql.Composable) -> None:
     """A statement with names in it, which no parameter can carry, in the caller's transaction."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    driver.execute(sql.SQL(words).format(*names))
+    driver_of(connection).execute(sql.SQL(words).format(*names))
 
 
 def _check_name(role: str) -> None:

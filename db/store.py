@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 from sqlalchemy import Connection, text
 
 from db import manifest
 from db.arrays import feature_rows
 from db.attributes import decide
 from db.collections import bump, hold
+from db.driver import driver_of
 from db.models import current_cutoffs
 
 
@@ -147,8 +147,6 @@ def _copy_features(
     by_collection: dict[int, list[int]] = {}
     for position, image in enumerate(images):
         by_collection.setdefault(image.collection_id, []).append(position)
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
     for collection_id, positions in by_collection.items():
         data = feature_rows(
             model_id,
@@ -160,8 +158,13 @@ def _copy_features(
             [features.qualities[keep[p]] for p in positions],
             features.embeddings_ND[[keep[p] for p in positions]],
         )
-        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(data)
+        write_features(connection, data)
+
+
+def write_features(connection: Connection, rows: bytes) -> None:
+    """A whole binary COPY into the table `feature`, as `db.arrays.feature_rows` packs it."""
+    with driver_of(connection).cursor() as cursor, cursor.copy(_COPY) as copy:
+        copy.write(rows)
 
 
 _COPY = (

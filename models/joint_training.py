@@ -19,11 +19,10 @@ from models.losses import ColumnCrossEntropy, batch_hard_triplet
 from models.outputs import Outputs
 from models.recipe import JointRecipe
 from models.sampler import pk_batches
-from models.tensors import normalise
+from models.tensors import in_batches, normalise
 from models.transforms import Preprocessing, joint_preprocessing
 from models.validation import validate_attributes, validate_reid
 
-_BATCH = 64  # in evaluation
 Start = Callable[[JointNet], None]
 
 
@@ -140,12 +139,11 @@ class JointTraining:
     def embed(self, images: LabelledImages) -> Outputs:
         """What the network gives for at least one image, in evaluation mode and 32 bit."""
         self.net.eval()
-        batches = []
         with torch.inference_mode():
-            for start in range(0, len(images.names), _BATCH):
-                pixels = torch.from_numpy(images.pixels_NHWC[start : start + _BATCH])
-                found = self.net(normalise(pixels.to(self.device), self.preprocessing))
-                batches.append([part.cpu().numpy() for part in found])
+            batches = [
+                [part.cpu().numpy() for part in self.net(batch_NCHW)]
+                for batch_NCHW in in_batches(images.pixels_NHWC, self.preprocessing, self.device)
+            ]
         return Outputs(*(np.concatenate(part) for part in zip(*batches, strict=True)))
 
     def validate(self) -> Validation:

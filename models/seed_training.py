@@ -23,12 +23,11 @@ from models.pairs import draw_pairs
 from models.seed_nets import AttributeNet, SiameseNet
 from models.seed_recipe import AttributesRecipe, SeedRecipe, SiameseRecipe
 from models.start import NoStartWeights
-from models.tensors import normalise
+from models.tensors import in_batches, normalise
 from models.transforms import SEED, Pixels
 from models.validation import validate_attributes, validate_reid
 
 IMAGENET = "IMAGENET1K_V1"  # the weights of the report's time, of every trunk
-_BATCH = 64  # in evaluation
 SeedHalf = AttributeNet | SiameseNet
 Net = TypeVar("Net", AttributeNet, SiameseNet)
 
@@ -170,10 +169,7 @@ def evaluate(net: SeedHalf, images: LabelledImages, device: torch.device) -> Flo
     """What the network gives for at least one image, in evaluation mode and 32 bit: (N, 56) or
     (N, 512)."""
     net.eval()
-    rows = []
     with torch.inference_mode():
-        for start in range(0, len(images.names), _BATCH):
-            pixels = torch.from_numpy(images.pixels_NHWC[start : start + _BATCH]).to(device)
-            rows.append(net(normalise(pixels, SEED)).cpu().numpy())
+        rows = [net(batch).cpu().numpy() for batch in in_batches(images.pixels_NHWC, SEED, device)]
     found: FloatRows = np.concatenate(rows)
     return found

@@ -6,24 +6,15 @@ lies within the distance limit at the most that is asked for - it gives up, and 
 answers.
 """
 
-# N candidate rows, D=512 embedding numbers
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    text,
-)
+from sqlalchemy import Connection, text
 
-from db.arrays import vectors_from_send
 from db.indexes import IndexRow, index_of
 from db.schema import Feature
-from search.distance import exact_l2
+from search.found import Found, closest_first
 from search.question import QueryPerson, Question, Scope
-from search.reranked import Found
 from search.selectivity import Estimate, estimate
 from search.statement import for_query, planned, proposed
 from search.statement import passing as passing_rows
@@ -65,12 +56,12 @@ def route(
         filtered = for_query(passing_rows(scope, question, Feature.image_id), question, query)
         guess = float(planned(connection, filtered)["Plan Rows"])
         if _steps(index, _SURE * guess) * VISIT >= _SURE * guess:
-            return Route("few images pass", passing=Estimate(guess, index.rows, "planner"))
+            return Route("few images pass")
         passing = estimate(connection, scope, question, query)
     about = "" if passing.how == "count" else "about "
     said = f"{about}{round(passing.rows):,} images pass"
     if _steps(index, passing.rows) * VISIT >= passing.rows:
-        return Route(f"only {said}", passing=passing)
+        return Route(f"only {said}")
     return Route(f"{said}, the closest of them by {index.name}", index, passing)
 
 
@@ -100,7 +91,7 @@ def closest_by_index(
             rows = connection.execute(work.statement).all()
         if len(rows) < number:
             return None
-        found = _measured(query, rows)
+        found = closest_first(query, rows)
         inside = sum(max_distance is None or one.distance <= max_distance for one in found)
         if inside < len(found) or (limit is not None and inside > limit):
             return found
@@ -124,10 +115,3 @@ def through_graph(connection: Connection, held: int) -> Iterator[None]:
         connection.execute(text(f"SELECT {', '.join(calls)}"))
         yield
         savepoint.rollback()
-
-
-def _measured(query: QueryPerson, rows: Sequence[Row[Any]]) -> list[Found]:
-    embeddings_ND = vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
-    distances = exact_l2(query.embedding_D, embeddings_ND).tolist()
-    found = [Found(row, d) for row, d in zip(rows, distances, strict=True)]
-    return sorted(found, key=lambda one: (one.distance, one.by_path))

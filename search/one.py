@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, func
 
-from db.arrays import vectors_from_send
 from db.attributes import describe
 from db.schema import Collection, Feature, Image
 from search.approximate import closest_by_index, route
-from search.distance import exact_l2, margin
+from search.distance import margin
 from search.filters.text import to_text
+from search.found import Found, closest_first
 from search.question import QueryPerson, Question, Scope
 from search.records import Answer, Match
 from search.rerank import Reranking
-from search.reranked import Found, in_new_order
+from search.reranked import in_new_order
 from search.statement import (
     MATCH_COLUMNS,
     binary_results,
@@ -59,7 +59,7 @@ def answer_one(
     if question.max_distance is not None:
         found = [one for one in found if one.distance <= question.max_distance]
     limit = question.effective_limit
-    estimate = work.route.passing if work.route.index else None
+    estimate = work.route.passing
     return make_answer(
         scope,
         question,
@@ -182,16 +182,11 @@ def _closest(
             near = closest_by_index(connection, work, query, max_distance, limit)
         if near is not None:
             return near
-        work.route = Route("the index fell short", passing=work.route.passing)
+        work.route = Route("the index fell short")
     with work.step("statement"):
         rows = _candidates(connection, work, query, max_distance, limit)
     with work.step("recheck"):
-        dimension = len(query.embedding_D)
-        distances = exact_l2(
-            query.embedding_D, vectors_from_send([row.bytes for row in rows], dimension)
-        )
-        found = [Found(row, d) for row, d in zip(rows, distances.tolist(), strict=True)]
-        return sorted(found, key=lambda one: (one.distance, one.by_path))
+        return closest_first(query, rows)
 
 
 def _candidates(

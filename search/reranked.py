@@ -7,32 +7,17 @@ knows: their neighbours are looked for among them. The rest keep their order aft
 # C candidates, D=512 embedding numbers
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from sqlalchemy import Row
 
 from db.arrays import vectors_from_send
+from search.found import Found
 from search.question import BadQuestion, QueryPerson
 from search.rerank import Reranking, rerank
 
 FEWEST, MOST = 500, 2_000  # candidates where nobody has said how many: docs/search.md
 MAX_CANDIDATES = 20_000  # time grows with the square: some 20 s of one core
-
-
-@dataclass(frozen=True)
-class Found:
-    """A row of the gallery with its embedding as `bytes`, and its exact distance to the query."""
-
-    row: Row[Any]
-    distance: float
-    rerank_distance: float | None = None
-
-    @property
-    def by_path(self) -> tuple[str, str, int]:
-        """What equal distances are ordered by."""
-        return self.row.path, self.row.collection, self.row.id
 
 
 def reranking(limit: int | None, candidates: int | None, *, wanted: bool) -> Reranking | None:
@@ -41,11 +26,8 @@ def reranking(limit: int | None, candidates: int | None, *, wanted: bool) -> Rer
 
     Raises BadQuestion for candidates of no re-ranking, none at all, or more than `MAX_CANDIDATES`.
     """
+    check_candidates(candidates, wanted=wanted)
     if not wanted:
-        if candidates is not None:
-            raise BadQuestion(
-                "--candidates says how many images --rerank puts in order; add --rerank"
-            )
         return None
     if candidates is None:
         candidates = min(max(FEWEST, 4 * (limit or 0)), MOST)
@@ -55,6 +37,12 @@ def reranking(limit: int | None, candidates: int | None, *, wanted: bool) -> Rer
             "the square"
         )
     return Reranking(candidates=candidates)
+
+
+def check_candidates(candidates: int | None, *, wanted: bool) -> None:
+    """Raises BadQuestion for candidates of no re-ranking."""
+    if candidates is not None and not wanted:
+        raise BadQuestion("--candidates says how many images --rerank puts in order; add --rerank")
 
 
 def in_new_order(query: QueryPerson, found: Sequence[Found], how: Reranking) -> list[Found]:

@@ -13,13 +13,14 @@ from sqlalchemy import Connection, insert, select, text
 from db.arrays import plain_rows
 from db.audit import actor
 from db.collections import all_collections, hold
+from db.driver import driver_of
 from db.limits import limited
 from db.models import ModelRow
 from db.schema import Run, RunQuery
 from errors import ReidError
 from search.bulk import Ranked, load_gallery, rank_many
 from search.question import Question, Scope
-from search.statement import count_unsearched, driver_of
+from search.statement import count_unsearched
 from search.stored import people_of, query_set_id, questions_of
 
 _BLOCK = 256  # queries whose matches are stored at once

@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
+from db.driver import driver_of
 from db.gallery_counts import Counts, counts
 from db.schema import Collection, Feature, Image
 from search.distance import margin
@@ -215,13 +216,6 @@ def _start_of(value: Any) -> Any:
         return value
     start = ", ".join(str(item) for item in value[:_SHOWN_VALUES])
     return f"{{{start}, ... {len(value)} values}}"
-
-
-def driver_of(connection: Connection) -> "psycopg.Connection[Any]":
-    """psycopg's own connection, for what SQLAlchemy has no words for."""
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
 
 
 class _BinaryCursor(psycopg.Cursor[Any]):

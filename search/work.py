@@ -15,8 +15,8 @@ from search.selectivity import Estimate
 
 @dataclass(frozen=True)
 class Route:
-    """How an answer is found, and why so. Without `index` every row that passes is compared.
-    `passing` is how many those are, where it was asked before."""
+    """How an answer is found, and why so. Without `index` every row that passes is compared; with
+    it, `passing` is how many those are, None for all that are in the index."""
 
     reason: str = ""
     index: IndexRow | None = None
@@ -30,7 +30,7 @@ class Route:
     @property
     def estimated(self) -> bool:
         """Whether the number of images that pass is not exact."""
-        return self.index is not None and self.passing is not None and self.passing.how != "count"
+        return self.passing is not None and self.passing.how != "count"
 
 
 EXACT = Route()

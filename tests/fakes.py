@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psycopg
 from PIL import Image
 from sqlalchemy import Connection, Engine, insert, text
 
@@ -21,6 +20,7 @@ from db.attributes import decide
 from db.collections import CollectionRow, collection_called
 from db.models import ModelRow
 from db.schema import Image as ImageTable
+from db.store import write_features
 from ingest.register import Registered, register_folder
 from ingest.worker import Progress, Worker
 from models.checkpoint import Header
@@ -216,12 +216,7 @@ def store(
         [item.quality for item in items],
         np.stack([item.embedding for item in items]),
     )
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    columns = "model_id, image_id, collection_id, camid, labels, scores, quality, embedding"
-    copy_stmt = f"COPY feature ({columns}) FROM STDIN (FORMAT binary)"
-    with driver.cursor() as cursor, cursor.copy(copy_stmt) as copy:
-        copy.write(data)
+    write_features(connection, data)
     return ids
 
 

@@ -1,0 +1,33 @@
+"""Rows that a statement has proposed, with their exact distances."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row
+
+from db.arrays import vectors_from_send
+from search.distance import exact_l2
+from search.question import QueryPerson
+
+
+@dataclass(frozen=True)
+class Found:
+    """A row of the gallery with its embedding as `bytes`, and its exact distance to the query."""
+
+    row: Row[Any]
+    distance: float
+    rerank_distance: float | None = None
+
+    @property
+    def by_path(self) -> tuple[str, str, int]:
+        """What equal distances are ordered by."""
+        return self.row.path, self.row.collection, self.row.id
+
+
+def closest_first(query: QueryPerson, rows: Sequence[Row[Any]]) -> list[Found]:
+    """The rows by their exact distances, ties by path."""
+    embeddings_ND = vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
+    distances = exact_l2(query.embedding_D, embeddings_ND).tolist()
+    found = [Found(row, distance) for row, distance in zip(rows, distances, strict=True)]
+    return sorted(found, key=lambda one: (one.distance, one.by_path))
