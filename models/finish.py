@@ -24,8 +24,9 @@ def finish(
     trained on everybody takes both from its `twin`, a checkpoint of the same recipe that was
     trained without some of them, and says so. Raises BadCheckpoint for another kind of twin.
     """
+    net = training.finished()
     header = Header(
-        architecture=training.net.architecture,
+        architecture=net.architecture,
         preprocessing=training.preprocessing,
         flip_average=training.recipe.flip_average,
         trained_pids=tuple(training.pids),
@@ -35,9 +36,9 @@ def finish(
     if twin and not training.held_out.names:
         header = like_its_twin(header, twin)
     else:
-        save(path, training.net, header, half=True)
+        save(path, net, header, half=True)
         header = measured(path, header, training.held_out, strangers, training.recipe.seed)
-    save(path, training.net, header, half=True)
+    save(path, net, header, half=True)
     return header
 
 

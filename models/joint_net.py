@@ -50,11 +50,14 @@ class JointNet(nn.Module):
 
     The neck is a batch normalisation between the triplet loss (before it) and the identity loss
     (after it); search uses what comes after it. Source: Luo et al., "Bag of Tricks", 2019.
+
+    A `fused` network has one more layer, which `models.fusion` fits when training is over: the
+    roots of the scores join the embedding, and both become one vector of the same length.
     """
 
     normalised = True
 
-    def __init__(self, parts: int = 2) -> None:
+    def __init__(self, parts: int = 2, *, fused: bool = False) -> None:
         super().__init__()
         self.trunk = MobileNetV2(last_stride=1)
         features = self.trunk.num_features
@@ -67,9 +70,12 @@ class JointNet(nn.Module):
         self.neck.bias.requires_grad_(False)
         self.attributes = nn.Sequential(nn.Dropout(0.2), nn.Linear(features, NUM_SCORES))
         self.quality = nn.Linear(features, 1) if parts else None
+        self.fusion = nn.Linear(EMBEDDING_DIM + NUM_SCORES, EMBEDDING_DIM) if fused else None
 
     @property
     def architecture(self) -> str:
+        if self.fusion is not None:
+            return FUSED
         return WITH_PARTS if self.bands else PLAIN
 
     @property
@@ -100,7 +106,11 @@ class JointNet(nn.Module):
         learned it, crop quality (N,) in [0, 1]."""
         outputs = self.training_outputs(images_NCHW)
         embeddings_ND = nn.functional.normalize(outputs.neck_ND.float(), dim=1)
-        found = (column_softmax(outputs.logits_NA.float()), embeddings_ND)
+        scores_NA = column_softmax(outputs.logits_NA.float())
+        if self.fusion is not None:
+            joined = torch.cat([embeddings_ND, scores_NA.sqrt()], dim=1)
+            embeddings_ND = nn.functional.normalize(self.fusion(joined), dim=1)
+        found = (scores_NA, embeddings_ND)
         if outputs.quality_N is None:
             return found
         return (*found, outputs.quality_N.float().sigmoid())
@@ -108,3 +118,4 @@ class JointNet(nn.Module):
 
 PLAIN = "joint-mobilenet_v2"
 WITH_PARTS = "joint-mobilenet_v2-parts"
+FUSED = "joint-mobilenet_v2-parts-fused"

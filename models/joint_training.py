@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.data import BadTrainingData, LabelledImages, split_people
+from models.fusion import fit_fusion, fused
 from models.identity import Identities
 from models.joint_net import JointNet, Training
 from models.junk import make_junk
@@ -145,6 +146,14 @@ class JointTraining:
                 for batch_NCHW in in_batches(images.pixels_NHWC, self.preprocessing, self.device)
             ]
         return Outputs(*(np.concatenate(part) for part in zip(*batches, strict=True)))
+
+    def finished(self) -> JointNet:
+        """The network as it is saved: with the recipe's last layer, which is fitted here."""
+        recipe = self.recipe
+        if not (recipe.whitening or recipe.score_weight):
+            return self.net
+        found = self.embed(self.trained)
+        return fused(self.net, fit_fusion(found, recipe.whitening, recipe.score_weight))
 
     def validate(self) -> Validation:
         if not self.held_out.names:

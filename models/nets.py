@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import BadCheckpoint, Header, read_header, to_metadata
 from models.folding import fold
-from models.joint_net import PLAIN, WITH_PARTS, JointNet
+from models.joint_net import FUSED, PLAIN, WITH_PARTS, JointNet
 from models.mirror import FlipAveraged
 from models.seed_nets import ATTRIBUTES_ONLY, TRUNKS, AttributeNet, SeedNet
 
 ARCHITECTURES: tuple[str, ...] = (
+    FUSED,
     WITH_PARTS,
     PLAIN,
     *(f"seed-{trunk}" for trunk in TRUNKS),
@@ -23,8 +24,8 @@ def build(architecture: str) -> nn.Module:
 
     Raises BadCheckpoint for a name that is not one of `ARCHITECTURES`.
     """
-    if architecture in (PLAIN, WITH_PARTS):
-        return JointNet(parts=2 if architecture == WITH_PARTS else 0)
+    if architecture in (FUSED, WITH_PARTS, PLAIN):
+        return JointNet(parts=0 if architecture == PLAIN else 2, fused=architecture == FUSED)
     if architecture in ARCHITECTURES:
         return SeedNet(architecture.removeprefix("seed-"))
     if architecture.endswith(ATTRIBUTES_ONLY):

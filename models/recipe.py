@@ -43,6 +43,8 @@ class JointRecipe(Recipe):
     attribute_weight: float
     quality_weight: float
     rare_power: float
+    whitening: float
+    score_weight: float
     flip_average: bool
 
     RULES: ClassVar[Mapping[str, Rule]] = {
@@ -63,6 +65,8 @@ class JointRecipe(Recipe):
         "attribute_weight": NOT_NEGATIVE,
         "quality_weight": NOT_NEGATIVE,
         "rare_power": NOT_NEGATIVE,
+        "whitening": SHARE,
+        "score_weight": NOT_NEGATIVE,
         "flip_average": YES_OR_NO,
     }
 

@@ -15,8 +15,8 @@ from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
 from models.checkpoint import Header
 from models.extractor import Extractor, UnknownDevice, choose_device
 from models.folding import fold
-from models.joint_net import PLAIN, WITH_PARTS, JointNet, column_softmax
-from models.nets import parameter_count, save
+from models.joint_net import WITH_PARTS, JointNet, column_softmax
+from models.nets import ARCHITECTURES, parameter_count, save
 from models.tensors import normalise
 from models.transforms import JOINT, Pixels, Preprocessing
 from models.trunks import MobileNetV2, load_in_order
@@ -243,7 +243,7 @@ def test_the_shipped_checkpoint_is_small_and_works() -> None:
     shipped = Path(__file__).parents[2] / "models" / "weights" / "default.safetensors"
     assert shipped.stat().st_size < 8_000_000
     extractor = Extractor(shipped, "cpu")
-    assert extractor.header.architecture in (PLAIN, WITH_PARTS)
+    assert extractor.header.architecture in ARCHITECTURES
     height, width = (extractor.header.preprocessing.height, extractor.header.preprocessing.width)
     embeddings_ND = extractor(np.zeros((2, height, width, 3), np.uint8)).embeddings_ND
     np.testing.assert_allclose(np.linalg.norm(embeddings_ND, axis=1), 1, rtol=0, atol=1e-6)

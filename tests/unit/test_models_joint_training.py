@@ -25,10 +25,11 @@ from models.augment import Augmentation
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header
 from models.data import BadTrainingData, LabelledImages, load_training_folder
 from models.finish import finish
+from models.fusion import fit_fusion
 from models.joint_net import JointNet
 from models.joint_training import JointTraining
 from models.loop import Loop
-from models.nets import save
+from models.nets import load, save
 from models.recipe import BadRecipe, JointRecipe, read_joint_recipe
 from models.seed_nets import SeedNet
 from models.start import start_from_checkpoint
@@ -38,8 +39,8 @@ CPU = torch.device("cpu")
 RECIPE = JointRecipe(
     epochs=2, height=128, width=64, people=4, images=2, junk=2, rate=3e-3, weight_decay=5e-4,
     warmup_epochs=1, label_smoothing=0.1, identity_scale=16.0, identity_margin=0.2, part_weight=0.5,
-    triplet_weight=1.0, attribute_weight=1.0, quality_weight=1.0, rare_power=0.5,
-    flip_average=False, held_out=0.25, seed=7, augmentation=Augmentation(),
+    triplet_weight=1.0, attribute_weight=1.0, quality_weight=1.0, rare_power=0.5, whitening=0.0,
+    score_weight=0.0, flip_average=False, held_out=0.25, seed=7, augmentation=Augmentation(),
 )  # fmt: skip
 
 
@@ -183,6 +184,24 @@ def test_a_start_without_bands_gives_its_rows_to_the_whole_and_the_bands(tmp_pat
     assert torch.equal(net.neck.weight, plain.neck.weight)
     for mine, theirs in zip(net.trunk.parameters(), plain.trunk.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_what_is_saved_has_the_recipes_last_layer_fitted_on_who_was_trained_on(
+    images: LabelledImages, tmp_path: Path
+) -> None:
+    run = task(images, RECIPE.with_changes(whitening=0.1, score_weight=0.2))
+    path = tmp_path / "model.safetensors"
+    assert finish(run, path, "default").architecture == "joint-mobilenet_v2-parts-fused"
+    net, fitted = load(path)[0], fit_fusion(run.embed(run.trained), 0.1, 0.2)
+    assert isinstance(net, JointNet) and net.fusion is not None
+    # 16 bits on disk
+    np.testing.assert_allclose(
+        net.fusion.weight.detach().numpy(), fitted.weight_DJ, rtol=1e-3, atol=1e-4
+    )
+    # who goes on from it fits a layer of his own, at the end
+    goes_on = task(images, start=start_from_checkpoint(path))
+    assert goes_on.net.fusion is None
+    assert finish(goes_on, path, "default").architecture == "joint-mobilenet_v2-parts"
 
 
 def test_another_kind_of_network_is_no_start(tmp_path: Path) -> None:
