@@ -1,4 +1,4 @@
-"""Calibration by names: measured, then stored with the model and used at once."""
+"""Calibration by people or by verdicts: measured, then stored with the model and used at once."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,29 +17,61 @@ from models.attribute_metrics import mean_of_known
 from models.checkpoint import Header
 from models.cutoffs import ColumnCutoff
 from models.rewrite import with_header
-from search.calibrate import DistanceReport, Sources, calibrate_cutoffs, calibrate_distance
+from search.calibrate import (
+    DistanceReport,
+    Sources,
+    calibrate_cutoffs,
+    calibrate_distance,
+    trained_people,
+)
+from search.calibrate_verdicts import VerdictReport, calibrate_verdicts
 from search.pictures.files import write_whole
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to calibrate on. Without a false-positive rate the limit with the best F1 is chosen."""
+    """What to calibrate on: a collection's people, or the verdicts of query sets. Without a
+    false-positive rate the limit with the best F1 is chosen."""
 
-    collection: str
+    collection: str | None = None
     distractors: tuple[str, ...] = ()
     model: str | None = None
     false_positive_rate: float | None = None
     annotations: Path | None = None
     dry_run: bool = False
     write_to: Path | None = None
+    verdicts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if (self.collection is None) == (not self.verdicts):
+            raise UsageError(
+                "give --collection for people whose names are known, or --verdicts for what "
+                "reviewers have said of a query set: one of the two"
+            )
+        if self.verdicts and (self.distractors or self.annotations):
+            word = "--distractors" if self.distractors else "--annotations"
+            raise UsageError(f"{word} goes with --collection; leave it out with --verdicts")
         if self.false_positive_rate is not None and not 0 < self.false_positive_rate < 1:
             raise UsageError(
                 f"--false-positive-rate is {self.false_positive_rate}; expected between 0 and 1"
             )
         if self.dry_run and self.write_to:
             raise UsageError("--dry-run writes nothing; leave out --write-to")
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The query sets whose verdicts count, each once."""
+        return tuple(dict.fromkeys(self.verdicts))
+
+    def source(self) -> dict[str, Any]:
+        """`{"source", "collection", "distractors"}` or `{"source", "sets"}`."""
+        if self.verdicts:
+            return {"source": "verdicts", "sets": list(self.sets)}
+        return {
+            "source": "collection",
+            "collection": self.collection,
+            "distractors": list(self.distractors),
+        }
 
 
 @dataclass(frozen=True)
@@ -49,7 +81,7 @@ class Calibrated:
 
     model: str
     asked: Asked
-    report: DistanceReport
+    report: DistanceReport | VerdictReport
     trained_space: str | None
     calibrated_at: str
     cutoffs: tuple[ColumnCutoff, ...] | None
@@ -79,8 +111,7 @@ class Calibrated:
         return {
             **asdict(self.report.calibration),
             **counts,
-            "collection": self.asked.collection,
-            "distractors": list(self.asked.distractors),
+            **self.asked.source(),
             "calibrated_at": self.calibrated_at,
         }
 
@@ -109,31 +140,40 @@ def calibrate(engine: Engine, asked: Asked) -> Calibrated:
     """Chooses the limit of `auto`, and with annotations the cut-offs; stores both with the model.
 
     Labels that are stored are decided again in the same transaction. Raises UnknownCollection,
-    CannotCalibrate, TooFewPeople, BadAnnotations, CannotEvaluate.
+    UnknownQuerySet, CannotCalibrate, TooFewPeople, BadAnnotations, CannotEvaluate.
     """
     row = chosen(engine, asked.model)
     with engine.connect() as connection:
+        done = _measured(connection, row, asked)
+    if asked.dry_run:
+        return done
+    with engine.begin() as connection:
+        return _store(connection, row, done)
+
+
+def _measured(connection: Connection, row: ModelRow, asked: Asked) -> Calibrated:
+    cutoffs, unused = None, 0
+    report: DistanceReport | VerdictReport
+    if asked.collection is None:
+        report = calibrate_verdicts(connection, row, asked.sets, asked.false_positive_rate)
+    else:
         sources = Sources(
             row,
             collection_named(connection, asked.collection),
             tuple(collections_named(connection, asked.distractors)),
         )
-        cutoffs, unused = None, 0
         if asked.annotations:
             cutoffs, unused = calibrate_cutoffs(connection, sources, asked.annotations)
-        done = Calibrated(
-            model=row.name,
-            asked=asked,
-            report=calibrate_distance(connection, sources, asked.false_positive_rate),
-            trained_space=sources.trained_space,
-            calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            cutoffs=cutoffs,
-            unused_rows=unused,
-        )
-    if asked.dry_run:
-        return done
-    with engine.begin() as connection:
-        return _store(connection, row, done)
+        report = calibrate_distance(connection, sources, asked.false_positive_rate)
+    return Calibrated(
+        model=row.name,
+        asked=asked,
+        report=report,
+        trained_space=trained_people(row)[1],
+        calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        cutoffs=cutoffs,
+        unused_rows=unused,
+    )
 
 
 def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrated:
@@ -157,8 +197,7 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
         write_whole(done.asked.write_to, with_header(checkpoint_of(row), header))
     question = {
         "model": row.name,
-        "collection": done.asked.collection,
-        "distractors": list(done.asked.distractors),
+        **done.asked.source(),
         "chosen_by": done.report.calibration.chosen_by,
         "max_distance": {"before": row.max_distance, "after": max_distance},
         "cutoffs": {"before": dict(row.cutoffs), "after": cutoffs},

@@ -93,19 +93,19 @@ def export_onnx(engine: Engine, name: str, path: Path) -> tuple[str, ...]:
 
     if not path.parent.is_dir():
         raise UsageError(f"the folder of {path} is not there; make it first")
-    chosen(engine, None)  # registers the shipped model where there is none yet
     return run(checkpoint_of(chosen(engine, name)), path)
 
 
 def chosen(engine: Engine, name: str | None) -> ModelRow:
     """The model of that name, else the active one; the shipped one is registered where none is."""
     with engine.begin() as connection:
-        if name:
-            return registry.model_named(connection, name)
-        return registry.active_model(connection) or _register_shipped(connection)
+        active = registry.active_model(connection) or _register_shipped(connection)
+        return registry.model_named(connection, name) if name else active
 
 
 def _register_shipped(connection: Connection) -> ModelRow:
     path = shipped_checkpoint()
     header = read_header(path)
-    return registry.register(connection, "default", content_hash(path), header.to_json())
+    model = registry.register(connection, "default", content_hash(path), header.to_json())
+    record(connection, "model add", {"model": model.name, "hash": model.content_hash})
+    return model

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands import options
-from commands.output import emit, format_option, note
+from commands.calibrated import explain, warn
+from commands.output import emit, format_option
 
 if TYPE_CHECKING:
     from actions.calibrate import Calibrated
@@ -14,18 +15,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "--collection", required=True, metavar="NAME",
+    "--collection", metavar="NAME",
     help="People whose names and cameras are known, and that the model was not trained on.",
 )  # fmt: skip
 @click.option(
     "--distractors", multiple=True, metavar="NAME",
     help="A collection of strangers, as many as your gallery has; may be given several times.",
 )  # fmt: skip
+@click.option(
+    "--verdicts", multiple=True, metavar="SET",
+    help="Instead of a collection: a query set whose matches were confirmed and rejected; may be "
+    "given several times.",
+)  # fmt: skip
 @options.model
 @click.option(
     "--false-positive-rate", metavar="X", type=float,
-    help="The largest distance that takes in at most this share of the pairs of strangers; "
-    "default: the distance with the best F1.",
+    help="The largest distance that takes in at most this share of the pairs of strangers, or of "
+    "the rejected matches; default: the distance with the best F1.",
 )  # fmt: skip
 @click.option(
     "--annotations", type=click.Path(path_type=Path), metavar="CSV",
@@ -38,8 +44,9 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @format_option
 def calibrate(
-    collection: str,
+    collection: str | None,
     distractors: tuple[str, ...],
+    verdicts: tuple[str, ...],
     model: str | None,
     false_positive_rate: float | None,
     annotations: Path | None,
@@ -49,24 +56,35 @@ def calibrate(
 ) -> None:
     """Choose the distance that `--max-distance auto` means, on your own people.
 
-    The first image of each person and camera is a query, the others are the gallery, together with
-    the distractors. The limit is stored with the model and used from then on. With --annotations,
-    rare attribute values get a cut-off where that is better on people it was not chosen on, and the
-    stored labels are decided again.
+    With --collection, the first image of each person and camera is a query, the others are the
+    gallery, together with the distractors. The limit is stored with the model and used from then
+    on. With --annotations, rare attribute values get a cut-off where that is better on people it
+    was not chosen on, and the stored labels are decided again.
+
+    With --verdicts, what `reid match confirm` and `reid match reject` have said of a set's matches
+    takes the place of names. Only what somebody has looked at is judged, so no limit lies beyond
+    the farthest match with a verdict.
     """
     from actions.calibrate import Asked
     from actions.calibrate import calibrate as run
 
     asked = Asked(
-        collection, distractors, model, false_positive_rate, annotations, dry_run, write_to
+        collection,
+        distractors,
+        model,
+        false_positive_rate,
+        annotations,
+        dry_run,
+        write_to,
+        verdicts,
     )
     done = run(options.database(), asked)
     if format_ == "table":
         _tables(done)
-        _explain(done)
+        explain(done)
     else:
         emit(done.to_json(), done.points(), format_)
-    _warn(done)
+    warn(done)
 
 
 def _tables(done: "Calibrated") -> None:
@@ -95,63 +113,3 @@ def _tables(done: "Calibrated") -> None:
 
 def _short(rate: float | None) -> str:
     return "" if rate is None else f"{rate:.2g}"
-
-
-def _explain(done: "Calibrated") -> None:
-    report, found = done.report, done.report.calibration
-    note(
-        f"{found.num_identities} people, {report.num_queries} queries, "
-        f"{found.num_positive_pairs:,} pairs of one person, "
-        f"{found.num_pairs - found.num_positive_pairs:,} of strangers; "
-        f"{report.num_strangers:,} of {report.num_gallery:,} gallery images show strangers"
-    )
-    note(
-        f"within {found.max_distance:.4f}: {found.precision:.1%} of the matches show the same "
-        f"person, and {found.recall:.1%} of a person's images on other cameras are found"
-    )
-    if done.cutoffs is not None:
-        means = done.means()
-        before, after = means["balanced_accuracy_without"], means["balanced_accuracy"]
-        if before is not None and after is not None:
-            note(
-                f"{len(done.chosen_cutoffs)} of {len(done.cutoffs)} columns have a cut-off: mean "
-                f"balanced accuracy {before:.4f} without, {after:.4f} with them, mean accuracy "
-                f"{means['accuracy_without']:.4f} and {means['accuracy']:.4f} (cross-fitted)"
-            )
-    if done.asked.dry_run:
-        note("nothing was changed (--dry-run)")
-        return
-    note(f"model {done.model}: `auto` is {found.max_distance:.4f} from now on")
-    if done.cutoffs is not None:
-        note(f"{done.labels_changed:,} stored images were decided differently")
-    if done.asked.write_to:
-        note(f"{done.asked.write_to} is another file to `reid model add`: it has no features yet")
-
-
-def _warn(done: "Calibrated") -> None:
-    report, asked = done.report, done.asked
-    if report.trained_left_out:
-        note(
-            f"{report.trained_left_out} people of {asked.collection} were left out: the model was "
-            f"trained on these numbers of the identity space {done.trained_space!r}"
-        )
-    if report.same_numbers:
-        note(
-            f"warning: {report.same_numbers} people have numbers that the model was trained on, in "
-            f"the identity space {done.trained_space!r}; if they are the same people, ingest them "
-            f"with --identities {done.trained_space}"
-        )
-    if not report.num_strangers:
-        note(
-            "warning: the gallery has no strangers; with --distractors the share of strangers, and "
-            "with it the best distance, would be nearer to that of your gallery"
-        )
-    if report.num_without_camera:
-        note(
-            f"warning: {report.num_without_camera} images of people name no camera; pairs taken by "
-            "one camera are easier than what a search has to find"
-        )
-    if report.num_waiting:
-        note(f"warning: {report.num_waiting} images wait for the model; they do not count yet")
-    if done.unused_rows:
-        note(f"warning: {done.unused_rows} rows of {asked.annotations} are for nobody here")

@@ -1,16 +1,17 @@
 """Which distance limit? What any limit gives, and the best one, on people never trained on.
 
-A pair is a query and a gallery image that the protocol keeps (`models.metrics`): of one person, or
-of strangers. A limit says "the same" to every pair within it. Squared distances are rounded to
-`_STEP`, and a limit lies half a step from the pair beside it: whatever the last bits of a distance
-are, the limit takes in exactly the pairs that its figures count.
+A pair is of one person or of strangers: a query and a gallery image that the protocol keeps
+(`models.metrics`), or what a reviewer has judged. A limit says "the same" to every pair within it.
+Squared distances are rounded to `_STEP`, and a limit lies half a step from the pair beside it:
+whatever the last bits of a distance are, the limit takes in exactly the pairs that its figures
+count.
 """
 
 # Q queries, G gallery images, S strangers, P pairs of one person, N pairs of strangers,
 # K lowest of them, D=512 embedding numbers
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -29,6 +30,9 @@ _STEP = 10.0**-DECIMALS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
+# (a person, squared distances to the same person, to strangers), rounded to DECIMALS; gone through
+# twice, so no iterator
+PairRows = Iterable[tuple[int, Floats, Floats]]
 
 
 class TooFewPeople(ReidError):
@@ -174,7 +178,7 @@ class PairCurve:
         )
 
 
-def count_pairs(pairs: Pairs, rates: Sequence[float] = RATES) -> tuple[PairCurve, int]:
+def count_pairs(pairs: PairRows, rates: Sequence[float] = RATES) -> tuple[PairCurve, int]:
     """(what every limit gives, number of people with a pair). Rates lie between 0 and 1.
 
     The pairs are gone through twice, so that only those of one person and the closest of strangers,
@@ -223,7 +227,7 @@ def calibrate(
     return choose(Pairs(queries_QD, q_pids, q_camids, gallery_GD, g_pids, g_camids))
 
 
-def choose(pairs: Pairs, false_positive_rate: float | None = None) -> Calibration:
+def choose(pairs: PairRows, false_positive_rate: float | None = None) -> Calibration:
     """The F1-optimal limit, or the largest with at most that false-positive rate, above 0.
 
     Raises TooFewPeople where there are too few people or pairs.

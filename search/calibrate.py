@@ -28,6 +28,12 @@ class CannotCalibrate(ReidError):
     """There is nothing to calibrate on; the message says what is missing."""
 
 
+def trained_people(model: ModelRow) -> tuple[set[int], str | None]:
+    """(the numbers that a model was trained on, their identity space or None without any)."""
+    trained = set(model.header.get("trained_pids", ()))
+    return trained, model.header.get("identity_space") if trained else None
+
+
 @dataclass(frozen=True)
 class Sources:
     """Whose images are compared: a collection's people, and strangers of other collections.
@@ -49,12 +55,11 @@ class Sources:
 
     @property
     def trained(self) -> set[int]:
-        """The numbers that the model was trained on, in its own identity space."""
-        return set(self.model.header.get("trained_pids", ()))
+        return trained_people(self.model)[0]
 
     @property
     def trained_space(self) -> str | None:
-        return self.model.header.get("identity_space") if self.trained else None
+        return trained_people(self.model)[1]
 
     @property
     def left_out(self) -> set[int]:

@@ -96,7 +96,10 @@ def _limit_in_words(question: Question, model: ModelRow) -> str:
 
 def _calibrated(facts: Mapping[str, Any]) -> str:
     """When and on whom a model's limit was chosen, and what was expected of it there."""
-    if "calibrated_at" in facts:
+    if facts.get("source") == "verdicts":
+        sets = " and ".join(repr(name) for name in facts["sets"])
+        said = f"calibrated {facts['calibrated_at']} on the verdicts of {sets}"
+    elif "calibrated_at" in facts:
         strangers = "".join(f" and {name!r}" for name in facts.get("distractors", ()))
         said = f"calibrated {facts['calibrated_at']} on {facts['collection']!r}{strangers}"
     else:

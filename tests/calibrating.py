@@ -18,6 +18,7 @@ from db.models import ModelRow
 from models.calibration import MIN_PEOPLE
 from models.checkpoint import Header
 from models.transforms import Preprocessing
+from search.calibrate import DistanceReport
 from tests.fakes import SIZE, Stored, collection, store
 
 PEOPLE = MIN_PEOPLE + 5
@@ -98,6 +99,12 @@ def put(engine: Engine, model: ModelRow, name: str, items: list[Stored], space: 
 
 def calibrate(engine: Engine, name: str = "people", **options: Any) -> Calibrated:
     return run_calibration(engine, Asked(name, **options))
+
+
+def report(engine: Engine, name: str = "people", **options: Any) -> DistanceReport:
+    found = calibrate(engine, name, **options).report
+    assert isinstance(found, DistanceReport)
+    return found
 
 
 def now(engine: Engine, name: str = "fake") -> ModelRow:

@@ -15,7 +15,7 @@ from db.models import ModelRow
 from errors import UsageError
 from models.calibration import MIN_PEOPLE, TooFewPeople
 from models.checkpoint import read_header
-from search.calibrate import CannotCalibrate
+from search.calibrate import CannotCalibrate, DistanceReport
 from search.distance import exact_l2
 from tests.calibrating import (
     PEOPLE,
@@ -27,6 +27,7 @@ from tests.calibrating import (
     now,
     person,
     put,
+    report,
     strangers,
     trained_model,
     written_annotations,
@@ -88,7 +89,7 @@ def test_the_distance_is_stored_with_what_it_gives(
     engine: Engine, model: ModelRow, people: list[Stored]
 ) -> None:
     put(engine, model, "others", strangers(60), "elsewhere")
-    found = calibrate(engine, distractors=("others",)).report
+    found = report(engine, distractors=("others",))
     queries, gallery = split(people)
     wanted = counted(found.calibration.max_distance, queries, [*gallery, *strangers(60)])
     calibration = found.calibration
@@ -109,15 +110,15 @@ def test_the_distance_is_stored_with_what_it_gives(
 @pytest.mark.usefixtures("people")
 def test_strangers_move_the_limit(engine: Engine, model: ModelRow) -> None:
     put(engine, model, "others", strangers(400), "elsewhere")
-    alone, among = calibrate(engine), calibrate(engine, distractors=("others",))
-    assert alone.report.num_strangers == 0
-    assert among.report.calibration.max_distance < alone.report.calibration.max_distance
-    assert now(engine).max_distance == among.report.calibration.max_distance
+    alone, among = report(engine), report(engine, distractors=("others",))
+    assert alone.num_strangers == 0
+    assert among.calibration.max_distance < alone.calibration.max_distance
+    assert now(engine).max_distance == among.calibration.max_distance
 
 
 @pytest.mark.usefixtures("people")
 def test_a_false_positive_rate(engine: Engine) -> None:
-    found = calibrate(engine, false_positive_rate=0.02).report.calibration
+    found = report(engine, false_positive_rate=0.02).calibration
     assert found.chosen_by == "FPR 2e-2"
     assert 0.01 < found.false_positive_rate <= 0.02
     with pytest.raises(TooFewPeople, match="one in 1,000,000 pairs of strangers, and there are"):
@@ -127,14 +128,14 @@ def test_a_false_positive_rate(engine: Engine) -> None:
 def test_junk_and_copies_are_no_strangers(
     engine: Engine, model: ModelRow, people: list[Stored]
 ) -> None:
-    before = calibrate(engine, dry_run=True).report
+    before = report(engine, dry_run=True)
     copies = [
         Stored(f"copy{n}.jpg", item.embedding, content_hash=_hash(item.path))
         for n, item in enumerate(people)
     ]
     junk = [Stored(f"-1_c1_{n}.jpg", person(1, n), pid=-1, camid=1) for n in range(9)]
     put(engine, model, "others", [*copies, *junk], "elsewhere")
-    after = calibrate(engine, distractors=("others",)).report
+    after = report(engine, distractors=("others",))
     assert after.calibration == before.calibration
     assert (after.num_strangers, after.num_gallery) == (0, before.num_gallery)
 
@@ -148,7 +149,7 @@ def test_a_collection_of_the_same_people_is_no_stranger(engine: Engine, model: M
     """Distractors whose names are known in the same space are who they are."""
     more = [Stored(f"0001_c3_{n}.jpg", person(1, 77 + n), pid=1, camid=3) for n in range(5)]
     put(engine, model, "more", more, "market")
-    found = calibrate(engine, distractors=("more",)).report
+    found = report(engine, distractors=("more",))
     assert found.num_strangers == 0
     assert found.calibration.num_positive_pairs == 2 * PEOPLE + 2 * 5
 
@@ -158,10 +159,10 @@ def test_a_collection_of_the_same_people_is_no_stranger(engine: Engine, model: M
 
 @pytest.mark.usefixtures("people")
 def test_people_of_the_training_are_left_out(engine: Engine, model: ModelRow) -> None:
-    before = calibrate(engine, dry_run=True).report
+    before = report(engine, dry_run=True)
     put(engine, model, "people", images(list(TRAINED)), "market")
     put(engine, model, "seen", [Stored("0900_c5.jpg", person(900, 1), pid=900)], "market")
-    after = calibrate(engine, distractors=("seen",)).report
+    after = report(engine, distractors=("seen",))
     assert after.calibration == before.calibration
     assert (after.trained_left_out, after.num_strangers) == (3, 0)
 
@@ -169,6 +170,7 @@ def test_people_of_the_training_are_left_out(engine: Engine, model: ModelRow) ->
 def test_equal_numbers_of_another_space_are_told(engine: Engine, model: ModelRow) -> None:
     put(engine, model, "people", images([*range(1, PEOPLE + 1), 900, 901]), "default")
     found = calibrate(engine)
+    assert isinstance(found.report, DistanceReport)
     assert (found.report.trained_left_out, found.report.same_numbers) == (0, 2)
     assert found.report.calibration.num_identities == PEOPLE + 2
     assert found.trained_space == "market"
@@ -200,7 +202,7 @@ def test_one_camera_only(engine: Engine, model: ModelRow) -> None:
 
 def test_cameras_that_nobody_knows(engine: Engine, model: ModelRow) -> None:
     put(engine, model, "people", images(list(range(1, 30)), cameras=(None, None, None)), "market")
-    found = calibrate(engine).report
+    found = report(engine)
     assert (found.num_without_camera, found.num_queries) == (3 * 29, 29)
     assert found.calibration.num_positive_pairs == 2 * 29
 

@@ -162,6 +162,14 @@ def test_where_the_limit_came_from(engine: Engine, scope: Scope) -> None:
         assert said.max_distance.endswith(
             "calibrated 2026-01-02T03:04:05+00:00 on 'mine' and 'crowd'"
         )
+        judged = with_facts(
+            scope.model, calibrated_at="2026-01-02T03:04:05+00:00", source="verdicts",
+            sets=["lost", "found"],
+        )  # fmt: skip
+        said = explain(connection, judged, auto, answer)
+        assert said.max_distance.endswith(
+            "calibrated 2026-01-02T03:04:05+00:00 on the verdicts of 'lost' and 'found'"
+        )
         answer, said = explained(connection, scope, Question(max_distance=0.75))
         assert (answer.max_distance_from, said.max_distance) == ("given", "at most 0.75, as given")
         answer, said = explained(connection, scope, Question())
