@@ -116,8 +116,12 @@ def client_program(name: str) -> str:
 
 
 def backup(file: Path) -> None:
-    """Writes the whole database to one file that is its owner's alone, through a partial one."""
-    open_database().dispose()
+    """Writes the whole database to one file that is its owner's alone, through a partial one.
+
+    It is in the audit log, since it holds everybody: where it lies, erasure does not reach.
+    """
+    with disposed(open_database()) as engine, engine.begin() as connection:
+        record(connection, "db backup", {"out": str(file.absolute())})
     partial = file.with_name(file.name + ".partial")
     partial.unlink(missing_ok=True)
     partial.touch(mode=0o600)

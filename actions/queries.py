@@ -2,17 +2,27 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
 from actions.models import chosen
-from actions.query_images import EmbeddedImage, embed_files
+from actions.query_images import (
+    Content,
+    Embedded,
+    EmbeddedImage,
+    Load,
+    embed_files,
+    stored_images,
+)
 from actions.search import Asked, deciding_fields, thumbnails_of
 from db.audit import record
+from db.models import ModelRow
+from db.store import ERASED, erased_hashes
 from errors import UsageError
-from images.walk import file_path, readable, walk
+from images.listing import readable
+from images.walk import file_path, walk
 from search.diff import RunDiff, compare_runs
 from search.names import unambiguous
 from search.pictures.records import Picture
@@ -71,15 +81,54 @@ def add(
     on_progress: Callable[[int], object] | None = None,
 ) -> Added:
     """Adds images as queries, one each, to a set; what cannot be read is left out and reported."""
+    refused: dict[str, str] = {}
+
+    def embed(model: ModelRow) -> Embedded:
+        files, unread = named_files(sources)
+        refused.update(unread)
+        return embed_files(engine, model, files, device, on_progress)
+
+    return replace(_add(engine, set_name, asked, embed), refused=refused)
+
+
+def add_sent(
+    engine: Engine,
+    set_name: str,
+    asked: Asked,
+    files: Sequence[tuple[str, Content]],
+    image_ids: Sequence[int],
+    *,
+    load: Load,
+    device: str | None = None,
+) -> Added:
+    """The same for images that were sent, by name, and for stored ones by their ids.
+
+    Raises UnknownImage, UsageError where two have one name.
+    """
+
+    def embed(model: ModelRow) -> Embedded:
+        stored, _ = stored_images(engine, model, image_ids)
+        sent, failed = embed_files(engine, model, files, device, load=load)
+        images = {(image.name, None): image for image in [*stored, *sent]}
+        if len(images) < len(stored) + len(sent):
+            raise UsageError("two of the images have one name; add them one after the other")
+        names = unambiguous(images)
+        return [replace(image, name=names[key]) for key, image in images.items()], failed
+
+    return _add(engine, set_name, asked, embed)
+
+
+def _add(
+    engine: Engine, set_name: str, asked: Asked, embed: Callable[[ModelRow], Embedded]
+) -> Added:
     model = chosen(engine, asked.model)
     question = asked.question(model)
     with engine.connect() as connection:
         scope = asked.scope(connection, model)
-    files, refused = named_files(sources)
-    images, failed = embed_files(engine, model, files, device, on_progress)
+    images, failed = _without_erased(engine, *embed(model))
     if not images:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
-        raise NoQueries(f"none of {len(files)} images can be a query ({reasons})")
+        raise NoQueries(f"none of {len(failed)} images can be a query ({reasons})")
     with engine.begin() as connection:
         count = add_queries(
             connection,
@@ -96,7 +145,16 @@ def add(
             {"set": set_name, "queries": count, "collections": list(asked.collections)},
         )
     known = sum(image.image_id is not None for image in images)
-    return Added(count, known, failed, refused)
+    return Added(count, known, failed, {})
+
+
+def _without_erased(
+    engine: Engine, images: list[EmbeddedImage], failed: dict[str, str]
+) -> Embedded:
+    with engine.connect() as connection:
+        erased = erased_hashes(connection, [image.content_hash for image in images])
+    gone = {image.name: ERASED for image in images if image.content_hash in erased}
+    return [image for image in images if image.name not in gone], {**failed, **gone}
 
 
 def _new_query(image: EmbeddedImage) -> NewQuery:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, BigInteger, Connection, Engine, bindparam, text
 
 from actions.models import chosen
-from actions.query_images import Embedded, embed_files, one_by_one, one_query, stored_images
+from actions.query_images import (
+    Embedded,
+    EmbeddedImage,
+    Load,
+    Source,
+    embed_files,
+    one_by_one,
+    one_query,
+    stored_images,
+)
 from db.audit import record
 from db.collections import collections_named
 from db.limits import limited
@@ -52,8 +61,11 @@ class Asked:
     approximate: bool = False
     explain: bool = False
 
-    def check(self, *, with_image: bool) -> None:
-        """Raises NothingAsked, or BadQuestion for a distance from nothing."""
+    def check(self, *, with_image: bool, same_person: bool = True) -> None:
+        """Raises NothingAsked, BadQuestion for a distance from nothing, UsageError for `nearest` of
+        images that do not all show one person."""
+        if self.nearest and not same_person:
+            raise UsageError("--nearest says how images of one person count; add --same-person")
         self.reranking(None)
         if self.nearest and self.rerank:
             raise BadQuestion(
@@ -114,12 +126,13 @@ class Found:
 def search(
     engine: Engine,
     asked: Asked,
-    files: Sequence[tuple[str, bytes | str]],
+    files: Sequence[tuple[str, Source]],
     image_ids: Sequence[int] = (),
     *,
     device: str | None = None,
     purpose: str | None = None,
     same_person: bool = False,
+    load: Load | None = None,
 ) -> Found:
     """Answers each image, a file or a stored one by its id, or without any the filter alone; every
     answer is written to the audit log.
@@ -129,7 +142,7 @@ def search(
 
     def embed(model: ModelRow) -> Embedded:
         stored, _ = stored_images(engine, model, image_ids)
-        images, failed = embed_files(engine, model, files, device)
+        images, failed = embed_files(engine, model, files, device, load=load)
         return [*stored, *images], failed
 
     given = embed if files or image_ids else None
@@ -168,8 +181,8 @@ def search_people(
             answers = [answer_filter(connection, scope, question)]
         if several and asked.nearest:
             answers = [nearest_of(answers, question, answers[0].query)]
-        for answer in answers:
-            _audit(connection, asked, answer, purpose)
+        for answer, names in zip(answers, _numbers(images, len(answers)), strict=True):
+            _audit(connection, asked, answer, names, purpose)
         explanations = [
             explain(connection, model, question, answer, embedding_seconds)
             if asked.explain
@@ -180,12 +193,27 @@ def search_people(
     return Found(tuple(answers), thumbnails, failed, question, tuple(explanations))
 
 
-def _audit(connection: Connection, asked: Asked, answer: Answer, purpose: str | None) -> None:
+def _numbers(images: Sequence[EmbeddedImage], answers: int) -> list[str | list[str] | None]:
+    """What each answer was asked with, as the audit log has it: a stored image by its number, since
+    a name in that log would outlive the image; a list where one answer is of several."""
+    names = [i.name if i.image_id is None else f"id:{i.image_id}" for i in images]
+    if not names:
+        return [None] * answers
+    return list(names) if len(names) == answers else [names]
+
+
+def _audit(
+    connection: Connection,
+    asked: Asked,
+    answer: Answer,
+    names: str | list[str] | None,
+    purpose: str | None,
+) -> None:
     record(
         connection,
         "search",
         {
-            "query": answer.query,
+            "query": answer.query if names is None else names,
             "collections": list(asked.collections),
             "filter": answer.filter,
             "max_distance": answer.max_distance,

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from actions.uploads import remove_all_kept
 from db import audit, collections, manifest
 from db import models as registry
 
@@ -20,11 +21,18 @@ def failures(engine: Engine) -> list[dict[str, Any]]:
         return manifest.failed_items(connection)
 
 
-def retry_failed(engine: Engine, reason: str | None) -> int:
-    """Makes failed items pending again; gives their number."""
+def retry_failed(engine: Engine, reason: str | None, collection: str | None = None) -> int:
+    """Makes failed items pending again, of all collections or of one; gives their number.
+
+    Raises UnknownCollection.
+    """
     with engine.begin() as connection:
-        count = manifest.retry(connection, reason)
-        audit.record(connection, "retry", {"reason": reason, "items": count})
+        among = None if collection is None else collections.collection_named(connection, collection)
+        count = manifest.retry(connection, reason, None if among is None else among.id)
+        question = {"reason": reason, "items": count}
+        if collection is not None:
+            question["collection"] = collection
+        audit.record(connection, "retry", question)
         return count
 
 
@@ -39,13 +47,15 @@ def list_collections(engine: Engine) -> list[dict[str, Any]]:
 
 
 def remove_collection(engine: Engine, name: str) -> int:
-    """Removes a collection and all that was stored of it; gives its number of images."""
+    """Removes a collection, all that was stored of it, and the files that were sent into it; gives
+    its number of images."""
     with engine.begin() as connection:
         row = collections.collection_named(connection, name)
         count = collections.image_counts(connection).get(row.id, 0)
         collections.remove(connection, row.id)
         audit.record(connection, "collection remove", {"collection": name, "images": count})
-        return count
+    remove_all_kept(row)
+    return count
 
 
 def prune_collection(engine: Engine, name: str) -> int:
@@ -69,7 +79,7 @@ def list_models(engine: Engine) -> list[dict[str, Any]]:
                 "architecture": model.architecture,
                 "hash": model.content_hash[:12],
                 "max_distance": model.max_distance,
-                "calibrated_on": _calibrated_on(model),
+                "calibrated_on": calibrated_on(model),
                 "cutoffs": len(model.cutoffs),
                 "features": features.get(model.id, 0),
             }
@@ -77,16 +87,13 @@ def list_models(engine: Engine) -> list[dict[str, Any]]:
         ]
 
 
-def _calibrated_on(model: registry.ModelRow) -> str | None:
-    """The collections of `reid calibrate`, or the model's own training; None where by nothing."""
+def calibrated_on(model: registry.ModelRow) -> str | None:
+    """The collections or the query sets of `reid calibrate`, or the model's own training; None
+    where by nothing."""
     if model.max_distance is None:
         return None
+    if model.calibration.get("source") == "verdicts":
+        return f"verdicts of {' + '.join(model.calibration['sets'])}"
     if "collection" not in model.calibration:
         return "its training"
     return " + ".join([model.calibration["collection"], *model.calibration["distractors"]])
-
-
-def audit_entries(engine: Engine, limit: int) -> list[dict[str, Any]]:
-    """The newest rows of the audit log."""
-    with engine.connect() as connection:
-        return audit.entries(connection, limit)

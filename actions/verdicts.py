@@ -83,12 +83,12 @@ def _audit(
     changed: set[int],
     before: dict[int, str],
 ) -> None:
-    """A row for each image. The note stays out: it may describe a person, and what stands here
-    can never be erased."""
+    """A row for each image. The query's name and the note stay out: they may name or describe a
+    person, and what stands here cannot be erased."""
     for image_id in sorted(changed):
         question = {
             "set": query.set_name,
-            "query": query.name,
+            "query": query.id,
             "replaces": before.get(image_id),
         }
         record(connection, action, question, result_ids=[image_id])
@@ -122,7 +122,7 @@ def list_verdicts(
         record(
             connection,
             "match list",
-            {"set": set_name, "query": query_name, "verdict": said},
+            {"set": set_name, "query": query_id, "verdict": said},
             result_ids=sorted({item.image_id for item in judged}),
         )
     return judged

@@ -14,7 +14,10 @@ from db.arrays import feature_rows
 from db.attributes import decide
 from db.collections import bump, hold
 from db.driver import driver_of
+from db.faults import reached
 from db.models import current_cutoffs
+
+ERASED = "this image was erased; it is not taken in again"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,15 @@ class ReadImage:
     width: int
     height: int
     thumbnail: bytes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image cannot be stored: a sentence for a person, and its kind, which is counted."""
+
+    image_id: int
+    reason: str
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -60,12 +72,12 @@ class Batch:
     features: Features | None = None
     copied: tuple[tuple[ReadImage, int], ...] = ()
     unchanged: tuple[int, ...] = ()
-    failed: tuple[tuple[int, str], ...] = ()
+    failed: tuple[Failure, ...] = ()
 
     @property
     def image_ids(self) -> list[int]:
         read = [image.image_id for image in self.read]
-        return [*read, *self.unchanged, *(image_id for image_id, _ in self.failed)]
+        return [*read, *self.unchanged, *(failure.image_id for failure in self.failed)]
 
     @property
     def read(self) -> list[ReadImage]:
@@ -75,27 +87,31 @@ class Batch:
 def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Batch) -> set[int]:
     """Stores a batch in the caller's transaction; gives the image ids that it settled.
 
-    What another worker has taken over meanwhile is left to it.
+    What another worker has taken over meanwhile is left to it. What was erased since it was read
+    fails, and is not among them.
     """
     hold(connection, {image.collection_id for image in batch.read}, alone=False)
+    erased = erased_hashes(connection, [image.content_hash for image in batch.read])
+    gone = {image.image_id for image in batch.read if image.content_hash in erased}
     # before any other row: who changes them waits for this batch, or this batch for them
     cutoffs = current_cutoffs(connection, model_id)
     ours = manifest.owned(connection, worker_id, model_id, batch.image_ids)
-    read = [image for image in batch.read if image.image_id in ours]
+    gone &= ours
+    read = [image for image in batch.read if image.image_id in ours - gone]
     _update_images(connection, read)
     connection.execute(
         text("DELETE FROM feature WHERE model_id = :model AND image_id = ANY(:ids)"),
         {"model": model_id, "ids": [image.image_id for image in read]},
     )
-    keep = [i for i, image in enumerate(batch.computed) if image.image_id in ours]
+    keep = [i for i, image in enumerate(batch.computed) if image.image_id in ours - gone]
     if batch.features is not None and keep:
         images = [batch.computed[i] for i in keep]
         _copy_features(connection, model_id, images, batch.features, keep, cutoffs)
-    pairs = [pair for pair in batch.copied if pair[0].image_id in ours]
+    pairs = [pair for pair in batch.copied if pair[0].image_id in ours - gone]
     shared = _share_features(connection, model_id, pairs)
     done = {batch.computed[i].image_id for i in keep} | shared | (set(batch.unchanged) & ours)
-    failed = {image_id: reason for image_id, reason in batch.failed if image_id in ours}
-    reasons = {**dict.fromkeys(done), **failed}
+    failed = {bad.image_id: bad.reason for bad in batch.failed if bad.image_id in ours}
+    reasons = {**dict.fromkeys(done), **failed, **dict.fromkeys(gone, ERASED)}
     manifest.settle(connection, model_id, list(reasons), list(reasons.values()))
     # a twin that vanished or changed meanwhile left these without: they are computed next time
     manifest.reopen(
@@ -103,7 +119,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     )
     for collection_id in sorted({image.collection_id for image in read}):
         bump(connection, collection_id)
-    return set(reasons)
+    return set(reasons) - gone
 
 
 def _update_images(connection: Connection, images: Sequence[ReadImage]) -> None:
@@ -164,7 +180,10 @@ def _copy_features(
 def write_features(connection: Connection, rows: bytes) -> None:
     """A whole binary COPY into the table `feature`, as `db.arrays.feature_rows` packs it."""
     with driver_of(connection).cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write(rows)
+        half = len(rows) // 2
+        copy.write(memoryview(rows)[:half])
+        reached("in_copy")
+        copy.write(memoryview(rows)[half:])
 
 
 _COPY = (

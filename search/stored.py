@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Connection, Text, delete, func, insert, literal, s
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.arrays import vector_from_send
-from db.collections import CollectionRow, all_collections
+from db.collections import CollectionRow, all_collections, hold
 from db.models import ModelRow
 from db.schema import (
     Query,
@@ -20,6 +20,7 @@ from db.schema import (
     Run,
 )
 from db.schema import Question as QuestionTable
+from db.store import erased_hashes
 from errors import UsageError, did_you_mean
 from search.filters.text import to_text
 from search.filters.tree import from_json
@@ -29,6 +30,10 @@ from search.question import QueryPerson, Question
 
 class UnknownQuerySet(UsageError):
     """No query set of that name exists."""
+
+
+class ErasedQuery(UsageError):
+    """An image was erased; it is not stored as a query."""
 
 
 class QueryExists(UsageError):
@@ -88,10 +93,11 @@ def add_queries(
 ) -> int:
     """Adds queries to a set, made where there is none; gives its number of queries.
 
-    Raises QueryExists where a name is taken, UsageError for a set name that is none.
+    Raises QueryExists where a name is taken, ErasedQuery, UsageError for a set name that is none.
     """
     if not set_name.strip() or len(set_name) > 200:
         raise UsageError("a query set needs a name of 1 to 200 characters")
+    _check_erased(connection, galleries, queries)
     connection.execute(upsert(QuerySet).values(name=set_name).on_conflict_do_nothing())
     set_id = query_set_id(connection, set_name)
     taken = _taken(connection, set_id, [query.name for query in queries])
@@ -144,6 +150,18 @@ def add_queries(
         ],
     )
     return len(query_ids)
+
+
+def _check_erased(
+    connection: Connection, galleries: Sequence[CollectionRow], queries: Sequence[NewQuery]
+) -> None:
+    """An erasure holds every collection alone: it comes before this, or finds what is stored."""
+    hold(connection, [gallery.id for gallery in galleries], alone=False)
+    hashes = [image.content_hash for query in queries for image in query.images]
+    erased = erased_hashes(connection, hashes)
+    names = [q.name for q in queries if any(i.content_hash in erased for i in q.images)]
+    if names:
+        raise ErasedQuery(f"{names[0]!r} was erased and is not stored again, not as a query either")
 
 
 def _taken(connection: Connection, set_id: int, names: list[str]) -> list[str]:

@@ -170,6 +170,11 @@ def test_who_may_search(engine: Engine, reid: Reid, people: Path, role: str) -> 
         ("query add t {people} --collection people", "query_set"),
         ("query remove s", "query_set"),
         ("match confirm s {name} {name}", "query"),
+        ("erase --image 1 --yes", "tombstone"),
+        ("erase --collection people --quick --yes", "tombstone"),
+        ("erase --lift " + "0" * 64, "tombstone"),
+        ("retention set 1", "setting"),
+        ("retention off", "setting"),
     ],
 )
 def test_who_may_search_may_do_nothing_else(

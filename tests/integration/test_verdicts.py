@@ -104,9 +104,10 @@ def test_the_last_word_stands_and_the_audit_log_has_all(
     ]
     with engine.connect() as connection:
         rows = [row for row in entries(connection, 9) if row["result_ids"] == [four]]
+        asked = connection.scalar(text("SELECT id FROM query WHERE name = 'a.jpg'"))
     assert [(row["actor"], row["action"], row["question"]) for row in rows] == [
-        ("bob", "match confirm", {"set": "set", "query": "a.jpg", "replaces": "rejected"}),
-        ("ann", "match reject", {"set": "set", "query": "a.jpg", "replaces": None}),
+        ("bob", "match confirm", {"set": "set", "query": asked, "replaces": "rejected"}),
+        ("ann", "match reject", {"set": "set", "query": asked, "replaces": None}),
     ]
 
 
