@@ -1,11 +1,10 @@
 """`reid index`: the approximate index, for galleries that are too large to read whole."""
 
-from typing import Any
-
 import click
 
 from commands import options
-from commands.output import emit, format_option, note, on_terminal
+from commands.output import emit, format_option, note
+from commands.progress import Phases
 
 
 @click.group()
@@ -25,7 +24,7 @@ def build(model: str | None, format_: str) -> None:
     from actions.index import build as run
 
     engine = options.database()
-    with Bar() as bar:
+    with Phases("index") as bar:
         row = run(engine, model, bar.show)
     emit(row, [row], format_)
     if row["recall"] is not None and row["recall"] < 0.99:
@@ -49,38 +48,3 @@ def status(format_: str) -> None:
 
     rows = run(options.database())
     emit(rows, rows, format_)
-
-
-class Bar:
-    """The phase and its share done, on a terminal; elsewhere each phase once, as a line."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._phase = ""
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, phase: str, share: float) -> None:
-        """`share` of the phase is done, in [0, 1]."""
-        if not on_terminal():
-            if phase != self._phase:
-                note(f"index: {phase}")
-            self._phase = phase
-            return
-        if self._bar is None or phase != self._phase:
-            from tqdm import tqdm
-
-            if self._bar is not None:
-                self._bar.close()
-            self._bar = tqdm(total=100, desc=f"index: {phase}", unit="%", bar_format=_BAR)
-        self._phase = phase
-        self._bar.n = round(100 * share, 1)
-        self._bar.refresh()
-
-
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"

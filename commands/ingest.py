@@ -1,17 +1,22 @@
 """`reid ingest`: files -> rows."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from commands import options
-from commands.output import emit, format_option, note, on_terminal
+from commands.ingest_report import explain
+from commands.output import emit, format_option, note
+from commands.progress import Images
 from errors import UsageError
+
+if TYPE_CHECKING:
+    from images.sources import Source
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source")
 @click.option("--collection", required=True, metavar="NAME", help="Into which collection.")
 @click.option(
     "--identities",
@@ -33,9 +38,36 @@ from errors import UsageError
 @click.option(
     "--enqueue", is_flag=True, help="Only register the files; `reid worker` does the rest."
 )
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="CSV or JSON lines with path, and pid, camid or time; takes in what it names.",
+)
+@click.option("--watch", is_flag=True, help="Go on with what arrives in a folder, until Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks at the folder, with --watch.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Work in this process, or on Ray (extra cluster).",
+)
+@click.option(
+    "--address",
+    metavar="A",
+    help="With --engine ray: a cluster that runs, auto or HOST:PORT; default: one of its own here.",
+)
 @format_option
 def ingest(
-    source: Path,
+    source: str,
     collection: str,
     identities: str | None,
     model: str | None,
@@ -45,20 +77,27 @@ def ingest(
     device: str | None,
     allow_any_shape: bool,
     enqueue: bool,
+    manifest: Path | None,
+    watch: bool,
+    interval: float,
+    engine: str,
+    address: str | None,
     format_: str,
 ) -> int:
-    """Take a folder of person crops into a collection.
+    """Take person crops into a collection: a folder, a .tar, .tar.gz or .zip, or a URL of one.
 
     Safe to run again: what is stored and unchanged is not read again. A file that cannot be used
     is reported with its reason and stops nothing else (exit code 3).
     """
     from actions.ingest import Options
     from actions.ingest import ingest as run
+    from images.sources import source_of
 
-    if not source.is_dir():
-        what = "is a file; expected a folder" if source.exists() else "is not there"
-        raise UsageError(f"{source} {what}")
-    engine = options.database()
+    found = source_of(source)
+    if watch:
+        _check_watch(found, manifest)
+    _check_engine(engine, address, watch=watch, enqueue=enqueue)
+    database = options.database()
     chosen = Options(
         model=model,
         identities=identities,
@@ -68,55 +107,45 @@ def ingest(
         workers=workers,
         batch_size=batch,
         device=device,
+        manifest=manifest,
+        engine=engine,
+        address=address,
     )
-    with Bar() as bar:
-        summary = run(engine, source, collection, chosen, bar.show)
+    with Images("ingest") as bar:
+        if watch:
+            from actions.watch import watch as go_on
+
+            note(f"watching {found.name}; Ctrl-C ends it")
+            summary = go_on(
+                database, Path(found.name), collection, chosen, interval, bar.show, note
+            )
+        else:
+            summary = run(database, source, collection, chosen, bar.show)
     emit(summary.to_json(), [summary.to_json()], format_)
-    _explain(summary, source)
+    explain(summary, found.name)
+    if watch:
+        return 130
     return 3 if summary.failed else 0
 
 
-def _explain(summary: Any, source: Path) -> None:
-    for path, reason in summary.failures[:10]:
-        note(f"failed: {_printable(path)}: {reason}")
-    if len(summary.failures) > 10:
-        note(f"... and {len(summary.failures) - 10} more: reid status --failed")
-    if summary.missing:
-        note(
-            f"{summary.missing} files are gone from {source}; they stay searchable until "
-            "`reid collection prune`"
+def _check_watch(source: "Source", manifest: Path | None) -> None:
+    from images.sources import is_folder
+
+    if not is_folder(source.name):
+        raise UsageError(f"--watch is for a folder; {source.name} is none, so ingest it as it is")
+    if manifest is not None:
+        raise UsageError("--watch takes no --manifest: files that arrive are not named in it")
+
+
+def _check_engine(engine: str, address: str | None, *, watch: bool, enqueue: bool) -> None:
+    if address is not None and engine != "ray":
+        raise UsageError("--address is a Ray cluster's; add --engine ray")
+    if engine == "ray" and enqueue:
+        raise UsageError(
+            "--enqueue only registers, nothing is left for --engine ray; leave out one of the two"
         )
-    if summary.ignored:
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(summary.ignored.items()))
-        note(f"passed over, being no images: {listed}")
-
-
-def _printable(path: str) -> str:
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in path)
-
-
-class Bar:
-    """A progress bar on a terminal, with images/s and time left; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def __enter__(self) -> "Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, progress: Any, total: int) -> None:
-        """Called after each batch with the counts so far."""
-        if not on_terminal():
-            return
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="img", desc="ingest", smoothing=0.1)
-        self._bar.total = max(total, progress.settled)
-        self._bar.n = progress.settled
-        self._bar.set_postfix(failed=progress.failed, refresh=False)
-        self._bar.refresh()
+    if engine == "ray" and watch:
+        raise UsageError(
+            "--watch goes on for ever, which --engine ray does not; leave out one of the two, or "
+            "run the ingest again from time to time"
+        )

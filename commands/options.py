@@ -28,7 +28,7 @@ workers = click.option(
     default=min(8, os.cpu_count() or 2),
     show_default="one a core, at most 8",
     metavar="N",
-    help="Threads that read and decode beside the network.",
+    help="Threads that read, and processes that decode, beside the network.",
 )
 batch = click.option(
     "--batch",

@@ -7,6 +7,7 @@ process is taken over at once, by whatever machine asks first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,24 +17,25 @@ LEASE_S = 600
 _WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
 MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever
 
-_ALIVE = f"""(task.leased_until > now() AND EXISTS (
+ALIVE = f"""(task.leased_until > now() AND EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid))"""
 _HELD = f"""EXISTS (SELECT 1 FROM task WHERE task.image_id = image.id
-    AND task.model_id = :model AND task.state = 'leased' AND {_ALIVE})"""
+    AND task.model_id = :model AND task.state = 'leased' AND {ALIVE})"""
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A file as the folder walk found it. `path` is relative, `path_raw` only where no UTF-8."""
+    """A file as its source lists it, and what is told of it: see `images.listing.FoundFile`."""
 
     path: str
     path_raw: bytes | None
-    size_bytes: int
+    size_bytes: int | None
     mtime_ns: int
     pid: int | None
     camid: int | None
+    captured_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, bytes | None]:
@@ -49,10 +51,10 @@ class Known:
     mtime_ns: int | None
     state: str | None
     missing: bool
-    source: str  # the folder it was taken in from
+    source: str  # what it was taken in from
 
     def is_settled(self, file: FileFacts, source: str) -> bool:
-        """Done, from the same folder, and unchanged on disk."""
+        """Done, from the same source, and unchanged there."""
         same = self.size_bytes == file.size_bytes and self.mtime_ns == file.mtime_ns
         return same and self.source == source and self.state == "done" and not self.missing
 
@@ -70,6 +72,7 @@ class Claim:
     camid: int | None
     allow_any_shape: bool
     recompute: bool
+    mtime_ns: int | None = None  # of the content that was registered
 
     @property
     def name(self) -> str:
@@ -77,17 +80,18 @@ class Claim:
 
 
 def known_files(
-    connection: Connection, collection_id: int, model_id: int
+    connection: Connection, collection_id: int, model_id: int, paths: Sequence[str] | None = None
 ) -> dict[tuple[str, bytes | None], Known]:
-    """Every registered file of a collection, by path."""
+    """The registered files of a collection by path: all, or those of some paths."""
+    among = "" if paths is None else " AND i.path = ANY(:paths)"
     rows = connection.execute(
         text(
             "SELECT i.path, i.path_raw, i.id, i.size_bytes, i.mtime_ns, t.state,"
             " i.missing_since IS NOT NULL, i.source"
             " FROM image i LEFT JOIN task t ON t.image_id = i.id AND t.model_id = :model"
-            " WHERE i.collection_id = :collection"
+            f" WHERE i.collection_id = :collection{among}"
         ),
-        {"model": model_id, "collection": collection_id},
+        {"model": model_id, "collection": collection_id, "paths": paths},
     )
     return {(row[0], row[1]): Known(*row[2:]) for row in rows}
 
@@ -110,11 +114,12 @@ def register(
     rows = connection.execute(
         text(
             "INSERT INTO image (collection_id, source, path, path_raw, size_bytes, mtime_ns,"
-            " pid, camid)"
+            " pid, camid, captured_at)"
             " SELECT :collection, :source, f.path, f.path_raw, f.size_bytes, f.mtime_ns, f.pid,"
-            " f.camid FROM unnest(:paths ::text[], :raws ::bytea[],"
-            " :sizes ::bigint[], :mtimes ::bigint[], :pids ::int[], :camids ::smallint[])"
-            " WITH ORDINALITY AS f(path, path_raw, size_bytes, mtime_ns, pid, camid, position)"
+            " f.camid, f.captured_at FROM unnest(:paths ::text[], :raws ::bytea[],"
+            " :sizes ::bigint[], :mtimes ::bigint[], :pids ::int[], :camids ::smallint[],"
+            " :times ::timestamptz[]) WITH ORDINALITY"
+            " AS f(path, path_raw, size_bytes, mtime_ns, pid, camid, captured_at, position)"
             " ORDER BY f.position"
             " ON CONFLICT (collection_id, path, path_raw) DO UPDATE SET source = excluded.source,"
             # a worker may have read the file before it changed: what it holds stays as it was
@@ -133,6 +138,7 @@ def register(
             "mtimes": [file.mtime_ns for file in files],
             "pids": [file.pid for file in files],
             "camids": [file.camid for file in files],
+            "times": [file.captured_at for file in files],
         },
     )
     ids = [row[0] for row in rows]
@@ -146,7 +152,7 @@ def register(
             # what was left open by a worker that ended keeps its count: it may be the reason
             " attempts = CASE WHEN task.state IN ('done', 'failed') THEN 0 ELSE task.attempts END,"
             " allow_any_shape = excluded.allow_any_shape, recompute = excluded.recompute"
-            f" WHERE NOT (task.state = 'leased' AND {_ALIVE})"
+            f" WHERE NOT (task.state = 'leased' AND {ALIVE})"
         ),
         {
             "model": model_id,
@@ -174,16 +180,20 @@ def claim(
     model_id: int,
     limit: int,
     collection_id: int | None = None,
+    image_id: int | None = None,
 ) -> list[Claim]:
-    """Leases up to `limit` items that nobody living works on, in the order of registration."""
+    """Leases up to `limit` items that nobody living works on, in the order of registration: of a
+    collection, or of one image, where one is named."""
     in_collection = "AND i.collection_id = :collection" if collection_id is not None else ""
+    if image_id is not None:
+        in_collection += " AND i.id = :image"
     rows = connection.execute(
         text(
             f"""
             WITH free AS (
                 SELECT task.image_id FROM task JOIN image i ON i.id = task.image_id
                 WHERE task.model_id = :model AND task.state IN ('pending', 'leased')
-                AND (task.state = 'pending' OR NOT {_ALIVE}) {in_collection}
+                AND (task.state = 'pending' OR NOT {ALIVE}) {in_collection}
                 AND task.attempts < :most
                 ORDER BY task.image_id LIMIT :limit FOR UPDATE OF task SKIP LOCKED
             ), leased AS (
@@ -193,7 +203,7 @@ def claim(
                 RETURNING task.image_id, task.allow_any_shape, task.recompute
             )
             SELECT i.id, i.collection_id, i.source, i.path, i.path_raw, i.content_hash, i.camid,
-            leased.allow_any_shape, leased.recompute
+            leased.allow_any_shape, leased.recompute, i.mtime_ns
             FROM leased JOIN image i ON i.id = leased.image_id ORDER BY i.id
             """
         ),
@@ -204,6 +214,7 @@ def claim(
             "lease": LEASE_S,
             "most": MAX_ATTEMPTS,
             "collection": collection_id,
+            "image": image_id,
         },
     )
     return [Claim(*row) for row in rows]
@@ -222,7 +233,7 @@ def give_up_exhausted(
             " FROM (SELECT task.model_id AS m, task.image_id AS i FROM task"
             " JOIN image i ON i.id = task.image_id"
             " WHERE task.model_id = :model AND state IN ('pending', 'leased')"
-            f" AND attempts >= :most AND (state = 'pending' OR NOT {_ALIVE}) {in_collection}"
+            f" AND attempts >= :most AND (state = 'pending' OR NOT {ALIVE}) {in_collection}"
             " ORDER BY task.image_id FOR UPDATE OF task SKIP LOCKED) AS ended"
             " WHERE model_id = m AND image_id = i"
         ),
@@ -292,8 +303,9 @@ def with_features(connection: Connection, model_id: int, ids: Sequence[int]) -> 
     return {row[0] for row in rows}
 
 
-def state_counts(connection: Connection) -> list[dict[str, Any]]:
-    """`{"collection", "model", "pending", "leased", "done", "failed", "missing"}`, by name."""
+def state_counts(connection: Connection, collection_id: int | None = None) -> list[dict[str, Any]]:
+    """`{"collection", "model", "pending", "leased", "done", "failed", "missing"}`, by name; of all
+    collections, or of one."""
     rows = connection.execute(
         text(
             "SELECT c.name AS collection, m.name AS model,"
@@ -304,36 +316,43 @@ def state_counts(connection: Connection) -> list[dict[str, Any]]:
             " count(*) FILTER (WHERE i.missing_since IS NOT NULL) AS missing"
             " FROM task t JOIN image i ON i.id = t.image_id"
             " JOIN collection c ON c.id = i.collection_id JOIN model m ON m.id = t.model_id"
+            " WHERE CAST(:collection AS bigint) IS NULL OR c.id = :collection"
             " GROUP BY c.name, m.name ORDER BY c.name, m.name"
-        )
-    )
-    return [dict(row._mapping) for row in rows]
-
-
-def failed_items(connection: Connection, collection_id: int | None = None) -> list[dict[str, Any]]:
-    """`{"collection", "path", "reason", "attempts"}` of each failed file, by path."""
-    rows = connection.execute(
-        text(
-            "SELECT c.name AS collection, i.path, t.reason, t.attempts FROM task t"
-            " JOIN image i ON i.id = t.image_id JOIN collection c ON c.id = i.collection_id"
-            " WHERE t.state = 'failed'"
-            " AND (CAST(:collection AS bigint) IS NULL OR c.id = :collection)"
-            " ORDER BY c.name, i.path"
         ),
         {"collection": collection_id},
     )
     return [dict(row._mapping) for row in rows]
 
 
-def retry(connection: Connection, reason_part: str | None) -> int:
-    """Makes failed items pending again, all or those whose reason contains a text."""
+def failed_items(
+    connection: Connection, collection_id: int | None = None, most: int | None = None
+) -> list[dict[str, Any]]:
+    """`{"collection", "path", "reason", "attempts"}` of each failed file, or the first, by path."""
+    rows = connection.execute(
+        text(
+            "SELECT c.name AS collection, i.path, t.reason, t.attempts FROM task t"
+            " JOIN image i ON i.id = t.image_id JOIN collection c ON c.id = i.collection_id"
+            " WHERE t.state = 'failed'"
+            " AND (CAST(:collection AS bigint) IS NULL OR c.id = :collection)"
+            " ORDER BY c.name, i.path LIMIT CAST(:most AS bigint)"
+        ),
+        {"collection": collection_id, "most": most},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def retry(connection: Connection, reason_part: str | None, collection_id: int | None = None) -> int:
+    """Makes failed items pending again: all, or those whose reason contains a text, or those of
+    a collection."""
     return connection.execute(
         text(
             "UPDATE task SET state = 'pending', attempts = 0, reason = NULL, updated_at = now()"
             " WHERE state = 'failed' AND (CAST(:part AS text) IS NULL"
             " OR position(lower(:part) IN lower(reason)) > 0)"
+            " AND (CAST(:collection AS bigint) IS NULL OR EXISTS (SELECT FROM image i"
+            " WHERE i.id = task.image_id AND i.collection_id = :collection))"
         ),
-        {"part": reason_part},
+        {"part": reason_part, "collection": collection_id},
     ).rowcount
 
 

@@ -40,7 +40,11 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class UnreadableImage(ReidError):
-    """The file cannot be used as a person crop; the message says why."""
+    """The file cannot be used as a person crop; the message says why, `kind` in a word or two."""
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,11 @@ def read_file(path: bytes | str) -> bytes:
         with open(path, "rb") as file:  # noqa: PTH123 - the path may be bytes
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UnreadableImage(f"cannot be read: {error.strerror}") from None
+        raise UnreadableImage(f"cannot be read: {error.strerror}", "no file") from None
     if len(data) > MAX_BYTES:
-        raise UnreadableImage(f"larger than {MAX_BYTES // 2**20} MiB; expected a person crop")
+        raise UnreadableImage(
+            f"larger than {MAX_BYTES // 2**20} MiB; expected a person crop", "too large"
+        )
     return data
 
 
@@ -81,20 +87,29 @@ def decode(data: bytes, *, any_shape: bool = False) -> Decoded:
 
     Raises UnreadableImage.
     """
+    try:
+        return _decoded(data, any_shape)
+    except MemoryError:
+        raise UnreadableImage("decoding it needs more memory than there is", "memory") from None
+
+
+def _decoded(data: bytes, any_shape: bool) -> Decoded:
     if not data:
-        raise UnreadableImage("an empty file")
+        raise UnreadableImage("an empty file", "no image")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _check_size(*opened.size, any_shape=True)
             plain = opened.format == "JPEG" and opened.mode == "RGB" and not opened.info.get("exif")
             upright = to_rgb(_upright(opened))
     except UnidentifiedImageError:
-        raise UnreadableImage(f"no image that can be read; expected {', '.join(FORMATS)}") from None
-    except UnreadableImage:
+        raise UnreadableImage(
+            f"no image that can be read; expected {', '.join(FORMATS)}", "no image"
+        ) from None
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like on damaged bytes
         said = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadableImage(f"a damaged image: {said[:200]}") from None
+        raise UnreadableImage(f"a damaged image: {said[:200]}", "damaged") from None
     _check_size(*upright.size, any_shape=any_shape)
     small = upright.width <= THUMBNAIL[0] and upright.height <= THUMBNAIL[1]
     keep = plain and small and len(data) <= 16_384
@@ -105,20 +120,23 @@ def _check_size(width: int, height: int, *, any_shape: bool) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadableImage(
             f"{width}x{height} pixels, more than {MAX_PIXELS // 10**6} million; "
-            "expected a person crop"
+            "expected a person crop",
+            "too large",
         )
     if any_shape:
         return
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         raise UnreadableImage(
             f"{width}x{height} pixels is too small for a person crop, at least "
-            f"{MIN_WIDTH}x{MIN_HEIGHT} are needed; --allow-any-shape lets it through"
+            f"{MIN_WIDTH}x{MIN_HEIGHT} are needed; --allow-any-shape lets it through",
+            "shape",
         )
     aspect = height / width
     if not MIN_ASPECT <= aspect <= MAX_ASPECT:
         raise UnreadableImage(
             f"{width}x{height} pixels is no upright person crop (height/width {aspect:.2f}, "
-            f"expected {MIN_ASPECT} to {MAX_ASPECT:.0f}); --allow-any-shape lets it through"
+            f"expected {MIN_ASPECT} to {MAX_ASPECT:.0f}); --allow-any-shape lets it through",
+            "shape",
         )
 
 
@@ -142,7 +160,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         eight_bit = (deep >> 8 if deep.max(initial=0) > 255 else deep).clip(0, 255)
         return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise UnreadableImage("pixels are floating-point numbers; expected 8 or 16 bits")
+        raise UnreadableImage(
+            "pixels are floating-point numbers; expected 8 or 16 bits", "no image"
+        )
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, (128, 128, 128, 255))

@@ -3,54 +3,15 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UsageError
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from images.listing import SUFFIXES, FoundFile, Listing, readable, suffix_of
 
 
 class NoSuchFolder(UsageError):
     """The folder to read is not there, or is no folder."""
-
-
-class NothingToIngest(UsageError):
-    """The folder holds no image file."""
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A regular file. `path` is relative with "/"; where the name is no UTF-8, `path_raw` holds its
-    bytes and `path` a readable form with the foreign bytes as `\\xNN`."""
-
-    path: str
-    path_raw: bytes | None
-    size_bytes: int
-    mtime_ns: int
-
-
-@dataclass
-class Folder:
-    """What a walk found. `refused` maps paths to reasons, `ignored` counts files by suffix."""
-
-    files: list[FoundFile] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-    ignored: dict[str, int] = field(default_factory=dict)
-
-
-def readable(raw: bytes) -> tuple[str, bytes | None]:
-    """(text, None) for a UTF-8 name, else (readable text, the bytes).
-
-    >>> readable(b"caf\\xc3\\xa9.jpg")
-    ('café.jpg', None)
-    >>> readable(b"caf\\xe9.jpg")
-    ('caf\\\\xe9.jpg', b'caf\\xe9.jpg')
-    """
-    try:
-        return raw.decode(), None
-    except UnicodeDecodeError:
-        return raw.decode(errors="backslashreplace"), raw
 
 
 def file_path(source: str, path: str, path_raw: bytes | None) -> bytes:
@@ -58,7 +19,7 @@ def file_path(source: str, path: str, path_raw: bytes | None) -> bytes:
     return os.path.join(os.fsencode(source), path_raw if path_raw is not None else path.encode())
 
 
-def walk(folder: Path) -> Folder:
+def walk(folder: Path) -> Listing:
     """Every image file below `folder`, sorted by its path's bytes.
 
     A symbolic link is followed only to a file inside the folder. Raises NoSuchFolder, and
@@ -70,17 +31,12 @@ def walk(folder: Path) -> Folder:
     root = os.fsencode(folder.resolve())
     if readable(root)[1] is not None:
         raise NoSuchFolder(f"{readable(root)[0]} is no UTF-8 name; rename this folder")
-    result = Folder()
+    result = Listing()
     for found in sorted(_entries(root, b""), key=lambda found: found.relative):
         _take(result, root, found)
     if "." in result.refused:
         raise NoSuchFolder(f"{folder}: {result.refused['.']}")
-    if not result.files and not result.refused:
-        seen = ", ".join(f"{n} {suffix}" for suffix, n in sorted(result.ignored.items()))
-        raise NothingToIngest(
-            f"{folder} holds no image file; read are {', '.join(SUFFIXES)}"
-            + (f" (it holds {seen})" if seen else "")
-        )
+    result.check_any(folder)
     return result
 
 
@@ -112,21 +68,20 @@ def _entries(root: bytes, below: bytes) -> Iterator[_Entry]:
             yield _Entry(below or b".", None, f"a folder that cannot be read: {error.strerror}")
 
 
-def _take(result: Folder, root: bytes, found: _Entry) -> None:
+def _take(result: Listing, root: bytes, found: _Entry) -> None:
     path, raw = readable(found.relative)
     if found.entry is None:
         result.refused[path] = found.refused or ""
         return
     entry = found.entry
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = suffix_of(path)
     if (suffix in SUFFIXES or _is_folder(entry)) and _leads_out(root, entry):
         result.refused[path] = (
             "a symbolic link that leads out of the folder; ingest the folder it leads to"
         )
         return
     if suffix not in SUFFIXES:
-        kind = suffix or "without a suffix"
-        result.ignored[kind] = result.ignored.get(kind, 0) + 1
+        result.ignore(suffix or "without a suffix")
         return
     try:
         facts = entry.stat()

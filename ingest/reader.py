@@ -1,15 +1,22 @@
 """A claimed file becomes bytes, a hash, pixels - or a reason why not."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
 from db.manifest import Claim
-from db.store import ReadImage
-from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
+from db.store import Failure, ReadImage
+from errors import ReidError
+from images.decode import UnreadableImage, content_hash, read_file
+from images.sources import is_folder, opened
 from images.walk import file_path
-from models.transforms import Pixels
+from ingest.decoder import Crop, Encoded, crop
+from ingest.decoders import Decoders
+from models.transforms import Pixels, Preprocessing
+
+_CHUNK = 8
+_CHUNK_BYTES = 4 * 2**20
+
+Ready = tuple[ReadImage, Pixels]  # an image's row, and what the network looks at
 
 
 @dataclass(frozen=True)
@@ -21,40 +28,67 @@ class FileBytes:
     content_hash: bytes
 
 
-@dataclass(frozen=True)
-class Failure:
-    image_id: int
-    reason: str
-
-
 def read(claim: Claim) -> FileBytes | Failure:
-    """Reads the file of a claim from this machine's disk."""
+    """Reads the file of a claim from its source, as this machine reaches it."""
     try:
-        data = read_file(file_path(claim.source, claim.path, claim.path_raw))
+        data = _bytes_of(claim)
     except UnreadableImage as error:
-        return Failure(claim.image_id, str(error))
+        return Failure(claim.image_id, str(error), error.kind)
+    except ReidError as error:
+        return Failure(claim.image_id, f"cannot be read: {error}", "no file")
     return FileBytes(claim, data, content_hash(data))
 
 
-def to_pixels(
-    file: FileBytes, pixels_of: Callable[[Image.Image], Pixels]
-) -> tuple[ReadImage, Pixels] | Failure:
-    """Decodes a file and resizes it for the network."""
-    try:
-        decoded = decode(file.data, any_shape=file.claim.allow_any_shape)
-    except UnreadableImage as error:
-        return Failure(file.claim.image_id, str(error))
-    return read_image(file, decoded), pixels_of(decoded.image)
+def _bytes_of(claim: Claim) -> bytes:
+    if is_folder(claim.source):
+        return read_file(file_path(claim.source, claim.path, claim.path_raw))
+    return opened(claim.source).read((claim.path, claim.path_raw), claim.mtime_ns)
 
 
-def read_image(file: FileBytes, decoded: Decoded) -> ReadImage:
-    """The row that reading gives."""
-    return ReadImage(
+def encoded(file: FileBytes) -> Encoded:
+    """What a decoder is asked."""
+    return Encoded(file.data, file.claim.allow_any_shape)
+
+
+def outcome_of(file: FileBytes, found: Crop | UnreadableImage) -> Ready | Failure:
+    """What a decoder's answer means for the file."""
+    if isinstance(found, UnreadableImage):
+        return Failure(file.claim.image_id, str(found), found.kind)
+    image = ReadImage(
         image_id=file.claim.image_id,
         collection_id=file.claim.collection_id,
         camid=file.claim.camid,
         content_hash=file.content_hash,
-        width=decoded.width,
-        height=decoded.height,
-        thumbnail=decoded.thumbnail,
+        width=found.width,
+        height=found.height,
+        thumbnail=found.thumbnail,
     )
+    return image, found.pixels
+
+
+def to_pixels(file: FileBytes, preprocessing: Preprocessing) -> Ready | Failure:
+    """Decodes a file in this process, and stretches it for a network."""
+    try:
+        return outcome_of(file, crop(encoded(file), preprocessing))
+    except UnreadableImage as error:
+        return outcome_of(file, error)
+
+
+def chunks(files: Sequence[FileBytes]) -> Iterator[list[FileBytes]]:
+    """Files as a decoder is asked about them at once: some, and never many bytes."""
+    chunk: list[FileBytes] = []
+    for file in files:
+        chunk.append(file)
+        if len(chunk) == _CHUNK or sum(len(part.data) for part in chunk) > _CHUNK_BYTES:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def decode_guarded(
+    files: Sequence[FileBytes], preprocessing: Preprocessing, decoders: Decoders
+) -> list[Ready | Failure]:
+    """Decodes files in another process, which may crash or hang."""
+    found = decoders.decode([encoded(file) for file in files], preprocessing)
+    return [outcome_of(file, crop) for file, crop in zip(files, found, strict=True)]

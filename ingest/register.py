@@ -1,96 +1,219 @@
-"""A folder becomes registered work: walk, compare with the manifest, register what is open."""
+"""A source's files become registered work: compare with the manifest, register what is open."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from db import manifest
 from db.collections import CollectionRow, hold, mark_missing
-from db.manifest import FileFacts
+from db.image_facts import ToldFacts, correct
+from db.manifest import FileFacts, Known
+from errors import ReidError
+from images.facts_file import Told
+from images.listing import SUFFIXES, FoundFile, Key, Listing, suffix_of
 from images.names import facts_of
-from images.walk import FoundFile, file_path, walk
+from images.sources import is_folder, opened
+from images.walk import NoSuchFolder, file_path
 
 _CHUNK = 2_000
+T = TypeVar("T")
 
 
 @dataclass
 class Registered:
-    """What a folder came to. `refused` maps paths to reasons: they never became work."""
+    """What a source came to. `refused` maps paths to reasons: they never became work. `corrected`
+    are stored images of which something else is told now, `unlisted` files that the table of facts
+    does not name; they were passed over."""
 
     pending: int = 0
     known: int = 0
     missing: int = 0
+    corrected: int = 0
+    unlisted: int = 0
     refused: dict[str, str] = field(default_factory=dict)
     ignored: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, later: "Registered") -> None:
+        """Counts what a later look at the same source came to."""
+        self.pending += later.pending
+        self.known += later.known
+        self.missing += later.missing
+        self.refused.update(later.refused)
+        self.ignored = later.ignored
 
 
-def register_folder(
+def register_files(
     connection: Connection,
     collection: CollectionRow,
     model_id: int,
-    folder: Path,
+    source: str,
+    listing: Listing,
     *,
+    told: Mapping[str, Told] | None = None,
+    leave: Collection[Key] = (),
     overwrite: bool = False,
     allow_any_shape: bool = False,
 ) -> Registered:
-    """Registers every file of `folder` that is not stored and unchanged, or all to `overwrite`.
+    """Registers every file of a source that is not stored and unchanged, or all to `overwrite`.
 
-    Files of this folder that are gone are marked missing. Raises NoSuchFolder, NothingToIngest.
+    With `told` only what it names. Those in `leave` are there, but not taken in yet. Files of this
+    source that a whole listing lacks are marked missing.
     """
-    found = walk(folder)
-    source = str(folder.resolve())
     hold(connection, [collection.id], alone=True)
-    known = manifest.known_files(connection, collection.id, model_id)
-    result = Registered(refused=dict(found.refused), ignored=found.ignored)
-    fresh = []
-    for file in map(_facts, found.files):
+    paths = None if listing.whole else [file.path for file in listing.files]
+    known = manifest.known_files(connection, collection.id, model_id, paths)
+    result = Registered(
+        refused=dict(listing.refused), ignored=listing.ignored, notes=list(listing.notes)
+    )
+    files = [file for file in listing.files if file.key not in leave]
+    if told is not None:
+        files = _named(files, told, source, result)
+    fresh, taken_in = [], []
+    for file in (_facts(file, told) for file in files):
         row = known.get(file.key)
         if row and _taken(row, source, file):
-            result.refused[file.path] = (
-                f"{collection.name!r} has a file of this name from {row.source}; "
-                "ingest the folder above both, or into another collection"
-            )
-        elif row and row.is_settled(file, source) and not overwrite:
-            result.known += 1
-        else:
+            result.refused[file.path] = _other(collection.name, row.source, source)
+            continue
+        taken_in.append(file)
+        if row is None or overwrite or not row.is_settled(file, source):
             fresh.append(file)
-    for start in range(0, len(fresh), _CHUNK):
+    result.known = len(taken_in) - len(fresh)
+    for chunk in _chunks(fresh):
         result.pending += manifest.register(
             connection,
             collection.id,
             model_id,
             source,
-            fresh[start : start + _CHUNK],
+            chunk,
             allow_any_shape=allow_any_shape,
             recompute=overwrite,
         )
-    present = {(file.path, file.path_raw) for file in found.files}
-    gone = [
-        row.image_id
-        for key, row in known.items()
-        if row.source == source
-        and not row.missing
-        and key not in present
-        and not _is_below(key[0], found.refused)
-    ]
-    mark_missing(connection, gone)
-    result.missing = len(gone)
+    if told is not None:
+        result.corrected = _correct(connection, collection.id, taken_in, told)
+    if listing.whole:
+        result.missing = _mark_gone(connection, known, source, listing)
     return result
 
 
-def _is_below(path: str, refused: Mapping[str, str]) -> bool:
+def note_gone(
+    connection: Connection,
+    collection: CollectionRow,
+    model_id: int,
+    source: str,
+    keys: Collection[Key],
+) -> int:
+    """Marks files of a source missing; gives their number."""
+    hold(connection, [collection.id], alone=True)
+    paths = [path for path, _ in keys]
+    rows = manifest.known_files(connection, collection.id, model_id, paths)
+    return _mark(
+        connection, [row for key, row in rows.items() if key in keys and row.source == source]
+    )
+
+
+def _mark_gone(
+    connection: Connection, known: Mapping[Key, Known], source: str, listing: Listing
+) -> int:
+    present = {file.key for file in listing.files}
+    return _mark(
+        connection,
+        [
+            row
+            for key, row in known.items()
+            if row.source == source and key not in present and not is_below(key[0], listing.refused)
+        ],
+    )
+
+
+def _mark(connection: Connection, rows: Iterable[Known]) -> int:
+    gone = [row.image_id for row in rows if not row.missing]
+    mark_missing(connection, gone)
+    return len(gone)
+
+
+def is_below(path: str, refused: Mapping[str, str]) -> bool:
     """Whether a file or a folder of its path may not be read: then nobody knows that it is gone."""
     return path in refused or any(str(parent) in refused for parent in PurePosixPath(path).parents)
 
 
-def _facts(file: FoundFile) -> FileFacts:
+def _named(
+    files: Iterable[FoundFile], told: Mapping[str, Told], source: str, result: Registered
+) -> list[FoundFile]:
+    """The files that the table names; what it names in vain is refused."""
+    named, seen = [], set()
+    for file in files:
+        if file.path in told:
+            named.append(file)
+            seen.add(file.path)
+        else:
+            result.unlisted += 1
+    for path in told.keys() - seen - result.refused.keys():
+        if path.startswith("/"):
+            why = "is an absolute path; it must be relative to the source"
+        elif suffix_of(path) not in SUFFIXES:
+            why = f"is no image by its name; read are {', '.join(SUFFIXES)}"
+        else:
+            why = f"is not in {source}"
+        result.refused[path] = f"named in line {told[path].line} of the manifest, but {why}"
+    return named
+
+
+def _correct(
+    connection: Connection,
+    collection_id: int,
+    files: Sequence[FileFacts],
+    told: Mapping[str, Told],
+) -> int:
+    facts = [
+        ToldFacts(
+            file.path,
+            file.path_raw,
+            told[file.path].columns,
+            file.pid,
+            file.camid,
+            file.captured_at,
+        )
+        for file in files
+    ]
+    return sum(correct(connection, collection_id, chunk) for chunk in _chunks(facts))
+
+
+def _facts(file: FoundFile, told: Mapping[str, Told] | None) -> FileFacts:
     pid, camid = facts_of(PurePosixPath(file.path).name)
-    return FileFacts(file.path, file.path_raw, file.size_bytes, file.mtime_ns, pid, camid)
+    time = None
+    if told is not None:
+        said = told[file.path]
+        pid = said.pid if "pid" in said.columns else pid
+        camid = said.camid if "camid" in said.columns else camid
+        time = said.time
+    return FileFacts(file.path, file.path_raw, file.size_bytes, file.mtime_ns, pid, camid, time)
 
 
-def _taken(row: manifest.Known, source: str, file: FileFacts) -> bool:
-    """Whether another folder's file has this name here. A folder that was moved is no other."""
-    return row.source != source and os.path.lexists(file_path(row.source, file.path, file.path_raw))
+def _taken(row: Known, source: str, file: FileFacts) -> bool:
+    """Whether another source's file has this name here. A source that was moved is no other."""
+    if row.source == source:
+        return False
+    if is_folder(row.source):
+        return os.path.lexists(file_path(row.source, *file.key))
+    try:
+        return opened(row.source).has(file.key)
+    except NoSuchFolder:
+        return False
+    except ReidError:  # nobody can tell, and nobody's image is given up for a guess
+        return True
+
+
+def _other(collection: str, source: str, new: str) -> str:
+    above = (
+        "ingest the folder above both, or " if is_folder(source) and is_folder(new) else "ingest "
+    )
+    return f"{collection!r} has a file of this name from {source}; {above}into another collection"
+
+
+def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -1,39 +1,28 @@
 """The worker: claim, hash, skip what is known, decode, infer, store - one transaction a batch.
 
-While the network runs over one batch, the next is read and decoded and the last is stored. The
+While the network runs over one batch, the next is read, and decoded in other processes,
+and the last is stored. The
 manifest is the truth: killed anywhere, the next run takes over the leases and stores what is left.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
 
-import numpy as np
-from PIL import Image
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from db import manifest
+from db.faults import reached
 from db.manifest import Claim
-from db.store import Batch, Features, ReadImage, erased_hashes, store_batch, stored_twins
-from ingest.reader import Failure, FileBytes, read, to_pixels
-from models.outputs import Outputs
-from models.transforms import Pixels
-
-_REMEMBERED = 10_000
-_NOT_FINITE = "the model gave numbers that are not finite"
-
-
-class Network(Protocol):
-    """What the worker needs of a model."""
-
-    def pixels_of(self, image: Image.Image) -> Pixels: ...
-
-    def __call__(self, pixels_NHWC: Pixels) -> Outputs: ...
+from db.store import Batch, Failure
+from ingest import steps
+from ingest.decoders import Decoders
+from ingest.reader import FileBytes, Ready, chunks, decode_guarded, read
+from ingest.steps import Network, Prepared, Recent
 
 
 @dataclass
@@ -49,21 +38,34 @@ class Progress:
     def settled(self) -> int:
         return self.stored + self.known + self.failed
 
+    def add(self, batch: Batch, settled: set[int]) -> None:
+        """Counts a batch of which these images were settled."""
+        copied = sum(image.image_id in settled for image, _ in batch.copied)
+        self.stored += sum(image.image_id in settled for image in batch.computed) + copied
+        self.copied += copied
+        self.known += sum(image_id in settled for image_id in batch.unchanged)
+        self.failed += sum(failure.image_id in settled for failure in batch.failed)
 
-@dataclass
-class Prepared:
-    """A claimed batch, read and decoded."""
 
-    images: list[ReadImage] = field(default_factory=list)
-    pixels: list[Pixels] = field(default_factory=list)
-    copied: list[tuple[ReadImage, int]] = field(default_factory=list)
-    unchanged: list[int] = field(default_factory=list)
-    failed: list[tuple[int, str]] = field(default_factory=list)
-    twins: dict[bytes, int] = field(default_factory=dict)  # stored images, by content
+class Observer:
+    """Is told what a worker does, on whichever thread does it; this one does not care."""
+
+    def waits(self, step: str, images: int) -> None:
+        """So many images more, or fewer, are ready for "inference" or for "store"."""
+
+    def took(self, step: str, seconds: float) -> None:
+        """A batch's "read", "decode", "inference" or "store"."""
+
+    def settled(self, batch: Batch, settled: set[int]) -> None:
+        """Of a batch these images were settled."""
 
 
 class Worker:
-    """Works through a model's tasks. One object a process; `close` gives back its leases."""
+    """Works through a model's tasks. One object a process; `close` gives back its leases.
+
+    `workers` threads read files and wait for decoder processes, as many as there are threads.
+    `decoders` that may have been started already are the worker's from then on.
+    """
 
     def __init__(
         self,
@@ -72,13 +74,16 @@ class Worker:
         model_id: int,
         *,
         batch_size: int = 64,
-        decoders: int = 2,
+        workers: int = 2,
+        decoders: Decoders | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.network, self.model_id = network, model_id
         self.batch_size = batch_size
         self.progress = Progress()
+        self.observer = observer or Observer()
         self._counting = Lock()
-        self._recent: dict[bytes, int] = {}
+        self._recent = Recent()
         with ExitStack() as stack:
             # one connection lives as long as the worker: its advisory lock says that we are alive;
             # the engine's pool would keep both
@@ -88,7 +93,8 @@ class Worker:
             self.id = manifest.become_worker(self._reading)
             self._loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "store"))
-            self._decoders = stack.enter_context(ThreadPoolExecutor(decoders, "decode"))
+            self._threads = stack.enter_context(ThreadPoolExecutor(workers, "decode"))
+            self._decoders = stack.enter_context(decoders or Decoders())
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Worker":
@@ -99,6 +105,7 @@ class Worker:
 
     def close(self) -> None:
         """Waits for the batch being stored, gives back the leases, ends the connections."""
+        self._decoders.close()  # first: what is being decoded now is for nobody
         self._loader.shutdown(cancel_futures=True)
         self._writer.shutdown()
         # without a connection nothing can be given back, nor need it be: our lock has gone with it
@@ -154,96 +161,47 @@ class Worker:
                 self._give_up(collection_id)
         if not claims:
             return None
-        prepared = Prepared()
-        files = self._read(claims, prepared)
-        fresh = self._without_known(connection, files, prepared)
-        outcomes = self._decoders.map(lambda f: to_pixels(f, self.network.pixels_of), fresh)
-        for file, outcome in zip(fresh, outcomes, strict=True):
-            if isinstance(outcome, Failure):
-                prepared.failed.append((outcome.image_id, outcome.reason))
-                continue
-            image, pixels = outcome
-            twin = self._recent.get(image.content_hash)
-            if twin is None and not file.claim.recompute:
-                twin = prepared.twins.get(image.content_hash)
-            if twin is not None:
-                prepared.copied.append((image, twin))
-                continue
-            self._remember(image)
-            prepared.images.append(image)
-            prepared.pixels.append(pixels)
+        reached("after_claim")
+        prepared = steps.prepare(
+            connection,
+            self.model_id,
+            claims,
+            read=self._read,
+            decode=self._decode,
+            recent=self._recent,
+        )
+        self.observer.waits("inference", len(claims))
         return prepared
 
-    def _read(self, claims: list[Claim], prepared: Prepared) -> list[FileBytes]:
-        files = []
-        for outcome in self._decoders.map(read, claims):
-            if isinstance(outcome, Failure):
-                prepared.failed.append((outcome.image_id, outcome.reason))
-            else:
-                files.append(outcome)
-        return files
+    def _read(self, claims: Sequence[Claim]) -> list[FileBytes | Failure]:
+        with self._timed("read"):
+            return list(self._threads.map(read, claims))
 
-    def _without_known(
-        self, connection: Connection, files: list[FileBytes], prepared: Prepared
-    ) -> list[FileBytes]:
-        """The files that are new; unchanged, erased ones are noted, stored content is shared."""
-        hashes = [file.content_hash for file in files]
-        with connection.begin():
-            erased = erased_hashes(connection, hashes)
-            prepared.twins = stored_twins(connection, self.model_id, hashes)
-            own = manifest.with_features(
-                connection,
-                self.model_id,
-                [file.claim.image_id for file in files if not file.claim.recompute],
-            )
-        fresh = []
-        for file in files:
-            claim = file.claim
-            if file.content_hash in erased:
-                reason = "this image was erased; it is not taken in again"
-                prepared.failed.append((claim.image_id, reason))
-            elif claim.content_hash == file.content_hash and claim.image_id in own:
-                prepared.unchanged.append(claim.image_id)
-            else:
-                fresh.append(file)
-        return fresh
+    def _decode(self, files: Sequence[FileBytes]) -> list[Ready | Failure]:
+        def decode(chunk: Sequence[FileBytes]) -> list[Ready | Failure]:
+            return decode_guarded(chunk, self.network.preprocessing, self._decoders)
 
-    def _remember(self, image: ReadImage) -> None:
-        self._recent[image.content_hash] = image.image_id
-        while len(self._recent) > _REMEMBERED:
-            del self._recent[next(iter(self._recent))]
+        with self._timed("decode"):
+            return [found for part in self._threads.map(decode, chunks(files)) for found in part]
 
     def _infer(self, prepared: Prepared) -> Batch:
-        images, failed = prepared.images, list(prepared.failed)
-        features = None
-        if images:
-            scores_NA, embeddings_ND, quality_N = self.network(np.stack(prepared.pixels))
-            known = [scores_NA, embeddings_ND, *([] if quality_N is None else [quality_N[:, None]])]
-            keep = [i for i, row in enumerate(np.hstack(known)) if np.isfinite(row).all()]
-            bad = sorted(set(range(len(images))) - set(keep))
-            failed += [(images[i].image_id, _NOT_FINITE) for i in bad]
-            images = [images[i] for i in keep]
-            quality = (None,) * len(keep) if quality_N is None else quality_N[keep].tolist()
-            features = Features(scores_NA[keep], embeddings_ND[keep], tuple(quality))
-        return Batch(
-            computed=tuple(images),
-            features=features,
-            copied=tuple(prepared.copied),
-            unchanged=tuple(prepared.unchanged),
-            failed=tuple(failed),
-        )
+        self.observer.waits("inference", -prepared.size)
+        with self._timed("inference"):
+            batch = steps.infer(self.network, prepared)
+        self.observer.waits("store", prepared.size)
+        return batch
 
     def _store(self, batch: Batch) -> None:
-        with self._writing.begin():
-            settled = store_batch(self._writing, self.id, self.model_id, batch)
-        progress = self.progress
-        copied = sum(image.image_id in settled for image, _ in batch.copied)
+        self.observer.waits("store", -len(batch.image_ids))
+        with self._timed("store"):
+            settled = steps.store(self._writing, self.id, self.model_id, batch)
+        self.observer.settled(batch, settled)
         with self._counting:
-            progress.stored += sum(i.image_id in settled for i in batch.computed) + copied
-            progress.copied += copied
-            progress.known += sum(image_id in settled for image_id in batch.unchanged)
-            progress.failed += sum(image_id in settled for image_id, _ in batch.failed)
-        for image, _ in batch.copied:
-            if image.image_id not in settled:
-                # its twin has gone, or changed: the next try must compute, not copy again
-                self._recent.pop(image.content_hash, None)
+            self.progress.add(batch, settled)
+        self._recent.forget_unshared(batch, settled)
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.observer.took(step, time.perf_counter() - started)

@@ -12,7 +12,7 @@ from models.checkpoint import Header
 from models.nets import load_for_inference
 from models.outputs import Outputs
 from models.tensors import normalise
-from models.transforms import Pixels
+from models.transforms import Pixels, Preprocessing
 
 
 class UnknownDevice(UsageError):
@@ -44,6 +44,11 @@ class Extractor:
         self.net = net.to(memory_format=torch.channels_last).to(self.device)
 
     header: Header
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What its pixels are made by."""
+        return self.header.preprocessing
 
     def pixels_of(self, image: Image.Image) -> Pixels:
         """An RGB image as this network's bytes, (H, W, 3)."""

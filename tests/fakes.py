@@ -2,6 +2,7 @@
 
 # N images, A=56 scores, D=512 embedding numbers
 
+import atexit
 import hashlib
 import os
 from collections.abc import Callable, Sequence
@@ -21,7 +22,10 @@ from db.collections import CollectionRow, collection_called
 from db.models import ModelRow
 from db.schema import Image as ImageTable
 from db.store import write_features
-from ingest.register import Registered, register_folder
+from images.facts_file import Told
+from images.sources import opened
+from ingest.decoders import Decoders
+from ingest.register import Registered, register_files
 from ingest.worker import Progress, Worker
 from models.checkpoint import Header
 from models.outputs import Outputs
@@ -30,6 +34,20 @@ from models.transforms import Pixels, Preprocessing
 FloatRows = npt.NDArray[np.float32]
 SIZE = (4, 8)  # width, height of what the network looks at
 PIXELS = SIZE[0] * SIZE[1] * 3
+
+
+class KeptDecoders(Decoders):
+    """Outlive the workers that use them: a start takes half a second, and there are many tests."""
+
+    def close(self) -> None:
+        pass
+
+    def end(self) -> None:
+        super().close()
+
+
+DECODERS = KeptDecoders(seconds=120)  # many tests run at once
+atexit.register(DECODERS.end)
 
 
 class FakeNetwork:
@@ -43,8 +61,10 @@ class FakeNetwork:
         self._on_call = on_call
         self.seen: list[int] = []
 
+    preprocessing = Preprocessing(SIZE[1], SIZE[0])
+
     def pixels_of(self, image: Image.Image) -> Pixels:
-        return np.asarray(image.resize(SIZE, Image.Resampling.BILINEAR), dtype=np.uint8)
+        return self.preprocessing.resize(image)
 
     def __call__(self, pixels_NHWC: Pixels) -> Outputs:
         self.seen.append(len(pixels_NHWC))
@@ -86,19 +106,29 @@ def collection(engine: Engine, name: str, identities: str | None = None) -> Coll
 
 def register(
     engine: Engine,
-    folder: Path,
+    folder: Path | str,
     name: str,
     model: ModelRow,
     *,
     overwrite: bool = False,
     allow_any_shape: bool = False,
     identities: str | None = None,
+    told: dict[str, Told] | None = None,
 ) -> tuple[CollectionRow, Registered]:
     """The first half of an ingest: files become pending work."""
+    source = opened(str(folder))
+    listing = source.listing(tuple(told or ()))
     with engine.begin() as connection:
         row = collection_called(connection, name, identities)
-        registered = register_folder(
-            connection, row, model.id, folder, overwrite=overwrite, allow_any_shape=allow_any_shape
+        registered = register_files(
+            connection,
+            row,
+            model.id,
+            source.name,
+            listing,
+            told=told,
+            overwrite=overwrite,
+            allow_any_shape=allow_any_shape,
         )
     return row, registered
 
@@ -112,7 +142,7 @@ def work(
     batch_size: int = 8,
 ) -> Progress:
     """The second half: works until nothing is open."""
-    with Worker(engine, network, model.id, batch_size=batch_size) as worker:
+    with Worker(engine, network, model.id, batch_size=batch_size, decoders=DECODERS) as worker:
         worker.work(row.id)
         while worker.wait_for_others(row.id, pause_s=0.02):
             worker.work(row.id)
@@ -121,7 +151,7 @@ def work(
 
 def ingest(
     engine: Engine,
-    folder: Path,
+    folder: Path | str,
     name: str,
     model: ModelRow,
     network: FakeNetwork | None = None,
@@ -130,6 +160,7 @@ def ingest(
     overwrite: bool = False,
     allow_any_shape: bool = False,
     identities: str | None = None,
+    told: dict[str, Told] | None = None,
 ) -> tuple[Registered, Progress]:
     """A folder into a collection, as `actions.ingest` does it, with a network without torch."""
     row, registered = register(
@@ -140,6 +171,7 @@ def ingest(
         overwrite=overwrite,
         allow_any_shape=allow_any_shape,
         identities=identities,
+        told=told,
     )
     progress = work(
         engine,

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from cli import run
 from drawn.dataset import draw_dataset
+from tests.fakes import DECODERS
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
@@ -45,6 +46,7 @@ def reid(
     monkeypatch.setenv("REID_DATABASE_URL", database_url)
     monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("REID_ACTOR", "tester")
+    monkeypatch.setattr("actions.ingest.Decoders", lambda: DECODERS)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> Result:

@@ -1,0 +1,36 @@
+"""What an ingest tells a person beside its counts, on stderr."""
+
+from typing import TYPE_CHECKING
+
+from commands.output import note
+
+if TYPE_CHECKING:
+    from actions.ingest import Summary
+
+_SHOWN = 10  # failures; the others are in the database
+
+
+def explain(summary: "Summary", source: str) -> None:
+    """Failures with their reasons, what was passed over, what is gone."""
+    for path, reason in summary.failures[:_SHOWN]:
+        note(f"failed: {_printable(path)}: {_printable(reason)}")
+    if len(summary.failures) > _SHOWN:
+        note(f"... and {len(summary.failures) - _SHOWN} more: reid status --failed")
+    for sentence in summary.notes:
+        note(_printable(sentence))
+    if summary.missing:
+        note(
+            f"{summary.missing} files are gone from {source}; they stay searchable until "
+            "`reid collection prune`"
+        )
+    if summary.corrected:
+        note(f"{summary.corrected} stored images have another person, camera or time now")
+    if summary.unlisted:
+        note(f"passed over, not being named in the manifest: {summary.unlisted} files")
+    if summary.ignored:
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(summary.ignored.items()))
+        note(f"passed over, being no images: {listed}")
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
