@@ -1,25 +1,29 @@
 """What the page needs beside the actions that the command line uses."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import sha256
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
+from PIL import Image
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 
 from actions.ingest import load_network
-from actions.query_images import Content, Embedded, Load, embed_files, stored_image
-from actions.search import Asked, Found, deciding_fields, search_people
+from actions.query_images import Network
+from actions.search import Found, deciding_fields
 from actions.sets import show_set
 from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach, sentence_for
 from db.models import ModelRow
+from models.outputs import Outputs
+from models.transforms import Pixels, Preprocessing
 from search.pictures.records import Picture
 from search.read_run import stored_answers
 
-if TYPE_CHECKING:
-    from models.extractor import Extractor
+_REMEMBERED = 256  # embeddings, of 2 KB each
 
 DATABASE_ERRORS: tuple[type[Exception], ...] = (SQLAlchemyError, psycopg.Error)
 
@@ -29,15 +33,43 @@ class Networks:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: dict[tuple[str, str | None], Extractor] = {}
+        self._kept: dict[tuple[str, str | None], Network] = {}
 
-    def __call__(self, model: ModelRow, device: str | None) -> "Extractor":
+    def __call__(self, model: ModelRow, device: str | None) -> Network:
         key = (model.content_hash, device)
         with self._lock:
             if key not in self._kept:
                 # the one before it belongs to a model that is no longer active
-                self._kept = {key: load_network(model, device)}
+                self._kept = {key: _Remembering(load_network(model, device))}
             return self._kept[key]
+
+
+class _Remembering:
+    """A network that looks at each image once: who moves a limit asks about the same one again."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._known: OrderedDict[bytes, Outputs] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self._network.preprocessing
+
+    def pixels_of(self, image: Image.Image) -> Pixels:
+        return self._network.pixels_of(image)
+
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
+        key = sha256(pixels_NHWC.tobytes()).digest()
+        with self._lock:
+            known = self._known.get(key)
+        if known is None:
+            known = self._network(pixels_NHWC)
+            with self._lock:
+                self._known[key] = known
+                while len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        return known
 
 
 @dataclass(frozen=True)
@@ -46,30 +78,6 @@ class Upload:
 
     name: str
     data: bytes
-
-
-def search(
-    engine: Engine,
-    asked: Asked,
-    query: Upload | int | None,
-    *,
-    load: Load,
-    device: str | None = None,
-    purpose: str | None = None,
-) -> Found:
-    """Answers an uploaded image, a stored one by its id, or with None the filter alone.
-
-    Raises NothingAsked, UnknownImage, and what `actions.search.search` raises.
-    """
-    asked.check(with_image=query is not None)
-
-    def embed(model: ModelRow) -> Embedded:
-        if isinstance(query, int):
-            return [stored_image(engine, model, query)], {}
-        assert query is not None
-        return embed_files(engine, model, [(query.name, Content(query.data))], device, load=load)
-
-    return search_people(engine, asked, None if query is None else embed, purpose)
 
 
 def pictures(found: Found) -> list[Picture]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+from PIL import Image
 from sqlalchemy import Connection, Engine, text
 
 from actions.ingest import load_network
@@ -13,11 +14,10 @@ from db.models import ModelRow
 from errors import UsageError
 from images.decode import Decoded, UnreadableImage, content_hash, decode, read_file
 from images.names import facts_of
+from models.outputs import Outputs
+from models.transforms import Pixels, Preprocessing
 from search.question import QueryPerson
 from search.stored import mean_embedding
-
-if TYPE_CHECKING:
-    from models.extractor import Extractor
 
 _BATCH = 64
 
@@ -34,7 +34,20 @@ class Content:
 
 
 Source = bytes | str | Content  # a path, or the content itself
-Load = Callable[[ModelRow, str | None], "Extractor"]
+
+
+class Network(Protocol):
+    """What embeds images, as `models.extractor.Extractor` does."""
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    def pixels_of(self, image: Image.Image) -> Pixels: ...
+
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs: ...
+
+
+Load = Callable[[ModelRow, str | None], Network]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from actions.ingest import Options, ingest
 from db.attributes import NAMES
 from models.outputs import Outputs
-from models.transforms import Pixels
+from models.transforms import Pixels, Preprocessing
 from web.app import create_app
 
 GENDER = NAMES.index("gender-1")
@@ -61,8 +61,10 @@ class Client:
 class ColourNetwork:
     """The mean colour is the embedding; red people are women, all others men."""
 
+    preprocessing = Preprocessing(8, 4)
+
     def pixels_of(self, image: Image.Image) -> Pixels:
-        return np.asarray(image.resize((4, 8)))
+        return self.preprocessing.resize(image)
 
     def __call__(self, pixels_NHWC: Pixels) -> Outputs:
         colours = pixels_NHWC.mean((1, 2)) / 255

@@ -1,51 +1,84 @@
-"""Who may see the page: with a token, those who send it or have signed in with it."""
+"""Who may see the page, and do what: with tokens, those who send one or have signed in with it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from secrets import compare_digest, token_urlsafe
+from secrets import compare_digest, token_hex, token_urlsafe
 from threading import Lock
 
 from starlette.requests import Request
+
+from actions.tokens import Role, Token
+from db.audit import actor
 
 COOKIE = "reid_session"
 SESSION_SECONDS = 12 * 3600
 MAX_SESSIONS = 1_000
 
 
+@dataclass(frozen=True)
+class Who:
+    """Somebody who may go on. `label` is what the audit log calls them; `key` tells their requests
+    from others' and is no secret."""
+
+    label: str
+    role: Role
+    key: str
+
+
 @dataclass
 class Access:
-    """The token and the sessions opened with it, which end with this process. None: open to all,
-    for a page that only this machine reaches."""
+    """The tokens, and the sessions opened with them, which end with this process. Without any
+    token open to all, for a page that only this machine reaches."""
 
-    token: str | None
-    _sessions: dict[str, float] = field(default_factory=dict)  # id -> end, oldest first
+    tokens: Sequence[Token]
+    _sessions: dict[str, tuple[float, Who]] = field(default_factory=dict)  # id -> end; oldest first
     _lock: Lock = field(default_factory=Lock)
 
-    def is_token(self, given: str) -> bool:
-        """Compared in constant time."""
-        return self.token is not None and compare_digest(given.encode(), self.token.encode())
+    @property
+    def is_open(self) -> bool:
+        return not self.tokens
 
-    def admits(self, request: Request) -> bool:
-        """Whether a request may go on."""
-        if self.token is None or self.is_signed_in(request):
-            return True
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and self.is_token(given.strip())
+    def token_of(self, given: str) -> Token | None:
+        """Compared with every token, in constant time."""
+        found = [t for t in self.tokens if compare_digest(given.encode(), t.secret.encode())]
+        return found[0] if found else None
+
+    def who(self, request: Request) -> Who | None:
+        """Who sends a request; None for somebody who may not go on."""
+        if self.is_open:
+            return Who(actor(), Role.ADMIN, "open")
+        signed_in = self._session(request)
+        if signed_in is not None:
+            return signed_in
+        given = bearer(request)
+        token = None if given is None else self.token_of(given)
+        return None if token is None else Who(token.label, token.role, f"token {token.label}")
 
     def is_signed_in(self, request: Request) -> bool:
-        end = self._sessions.get(request.cookies.get(COOKIE, ""))
-        return end is not None and time.monotonic() < end
+        return self._session(request) is not None
 
-    def sign_in(self) -> str:
-        """A new session's id, for the cookie."""
-        session = token_urlsafe(32)
+    def _session(self, request: Request) -> Who | None:
+        end, who = self._sessions.get(request.cookies.get(COOKIE, ""), (0.0, None))
+        return who if time.monotonic() < end else None
+
+    def sign_in(self, token: Token) -> str:
+        """A new session's id, for the cookie. Who shares a token is told apart by the session."""
+        session, short = token_urlsafe(32), token_hex(3)
+        label = token.label if token.name else f"{token.label}:{short}"
         now = time.monotonic()
         with self._lock:
-            alive = {known: end for known, end in self._sessions.items() if now < end}
-            alive[session] = now + SESSION_SECONDS
+            alive = {known: kept for known, kept in self._sessions.items() if now < kept[0]}
+            alive[session] = now + SESSION_SECONDS, Who(label, token.role, f"session {short}")
             self._sessions = dict(list(alive.items())[-MAX_SESSIONS:])
         return session
 
     def sign_out(self, request: Request) -> None:
         with self._lock:
             self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+
+
+def bearer(request: Request) -> str | None:
+    """The token that a program sends; None where it sends none."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None

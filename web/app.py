@@ -1,17 +1,25 @@
-"""The page: a FastAPI app over the same actions as the command line."""
+"""The page and the API: a FastAPI app over the same actions as the command line."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from actions.page import keep_reachable
+from actions.tokens import Role, Token
 from web.access import Access
+from web.api import collections, images, query_sets, service, verdicts
+from web.api import search as searching
+from web.api.described import describe
+from web.details import V1
 from web.guard import Guard
 from web.hosts import Hosts
 from web.problems import add_handlers
+from web.rates import PER_MINUTE, Rates
 from web.render import HERE
-from web.routes import health, image, login, overview, search, sets
+from web.routes import collections as galleries
+from web.routes import health, image, login, models, overview, search, sets
 from web.state import State
 
 if TYPE_CHECKING:
@@ -21,18 +29,32 @@ if TYPE_CHECKING:
 def create_app(
     engine: "Engine",
     *,
-    token: str | None,
+    token: str | None = None,
+    tokens: Sequence[Token] = (),
     host: str = "127.0.0.1",
     device: str | None = None,
+    per_minute: float = PER_MINUTE,
 ) -> FastAPI:
-    """The app on a database. Without a token it is open to whoever reaches it."""
+    """The app on a database; `token` is an admin's. Without any token it is open to whoever
+    reaches it. `per_minute` requests are taken from one client, 0 for no limit."""
     keep_reachable(engine)
     # no generated documentation: its pages load scripts from elsewhere
-    app = FastAPI(title="Reid search", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.reid = State(engine, Access(token), Hosts(host), device)
+    app = FastAPI(
+        title="Reid search",
+        version="1",
+        openapi_url=f"{V1}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    known = [Token(token, Role.ADMIN), *tokens] if token else tokens
+    app.state.reid = State(engine, Access(known), Hosts(host), device, Rates.of(per_minute))
     app.add_middleware(Guard, state=app.state.reid)
     add_handlers(app)
-    for module in (overview, search, sets, image, health, login):
+    # verdicts first: their addresses lie below those of sets, whose names may hold a slash
+    for module in (verdicts, searching, images, collections, query_sets, service):
         app.include_router(module.router)
+    for module in (overview, search, galleries, models, sets, image, health, login):
+        app.include_router(module.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    describe(app)
     return app

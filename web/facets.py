@@ -9,41 +9,49 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from db.attributes import FIELD_BY_NAME, FIELDS
+from search.facets import Counts, joined, parts_of, take_apart
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse
 from search.filters.text import to_text
-from search.filters.tree import And, Filter
+from search.filters.tree import Filter
 
 
 @dataclass(frozen=True)
 class Box:
-    """`value` is what the form sends: `"gender:female"`."""
+    """`value` is what the form sends: `"gender:female"`. `count` images have it and pass the rest
+    of the filter; None where nobody has counted. `swatch` is a colour's name, else empty."""
 
     value: str
     word: str
     ticked: bool
+    count: int | None = None
+    swatch: str = ""
 
 
 @dataclass(frozen=True)
 class Facet:
-    """A field with its boxes. `some` is True where one of them is ticked."""
+    """A field with its boxes."""
 
+    name: str
     label: str
     boxes: tuple[Box, ...]
 
-    @property
-    def some(self) -> bool:
-        return any(box.ticked for box in self.boxes)
 
-
-def facets(ticked: Iterable[str]) -> list[Facet]:
+def facets(ticked: Iterable[str], counts: Counts | None = None) -> list[Facet]:
     """All 12 fields, with the boxes that are ticked."""
     chosen = set(ticked)
     return [
         Facet(
-            field.name.replace("_color", " colour").replace("_", " "),
+            field.name,
+            label_of(field.name),
             tuple(
-                Box(value, word, value in chosen)
+                Box(
+                    value,
+                    word,
+                    value in chosen,
+                    counts[field.name][word] if counts else None,
+                    word if field.may_be_unknown else "",
+                )
                 for word in field.words
                 for value in [f"{field.name}:{word}"]
             ),
@@ -52,10 +60,30 @@ def facets(ticked: Iterable[str]) -> list[Facet]:
     ]
 
 
+def label_of(field: str) -> str:
+    """The name of an attribute as people read it: `"upper colour"`."""
+    return field.replace("_color", " colour").replace("_", " ")
+
+
+def filter_of(where: str) -> Filter | None:
+    """The filter that a text means, None for an empty one. Raises BadFilter."""
+    return parse(where) if where.strip() else None
+
+
 def ticked_in(where: str) -> frozenset[str]:
     """The boxes that a filter text ticks. Raises BadFilter."""
-    shown = _shown(_parts(where))
+    shown = take_apart(filter_of(where)).shown.values()
     return frozenset(f"{leaf.field}:{word}" for leaf in shown for word in leaf.values)
+
+
+def by_hand(where: str) -> str:
+    """The part of a filter text that no box can show, empty where there is none. Raises BadFilter.
+
+    >>> by_hand("hat and (gender = male or camera = 3)")
+    'gender = male or camera = 3'
+    """
+    rest = take_apart(filter_of(where)).rest_filter
+    return "" if rest is None else to_text(rest)
 
 
 def with_ticks(where: str, before: Iterable[str], after: Iterable[str]) -> str:
@@ -65,26 +93,11 @@ def with_ticks(where: str, before: Iterable[str], after: Iterable[str]) -> str:
     old, new = known.intersection(before), known.intersection(after)
     if old == new:
         return where
-    parts = _parts(where)
+    parts = parts_of(filter_of(where))
     for name in dict.fromkeys(value.partition(":")[0] for value in sorted(old ^ new)):
         parts = _changed(parts, name, _words(old - new, name), _words(new - old, name))
-    if not parts:
-        return ""
-    return to_text(parts[0] if len(parts) == 1 else And(tuple(parts)))
-
-
-def _parts(where: str) -> list[Filter]:
-    if not where.strip():
-        return []
-    tree = parse(where)
-    return list(tree.parts) if isinstance(tree, And) else [tree]
-
-
-def _shown(parts: Iterable[Filter]) -> list[LabelIs]:
-    """A field that two conditions speak of cannot be shown by boxes."""
-    leaves = [part for part in parts if isinstance(part, LabelIs)]
-    fields = [leaf.field for leaf in leaves]
-    return [leaf for leaf in leaves if fields.count(leaf.field) == 1]
+    filter = joined(parts)
+    return "" if filter is None else to_text(filter)
 
 
 def _words(values: Iterable[str], name: str) -> set[str]:
@@ -93,7 +106,7 @@ def _words(values: Iterable[str], name: str) -> set[str]:
 
 def _changed(parts: list[Filter], name: str, gone: set[str], come: set[str]) -> list[Filter]:
     """The parts with one field's condition widened, narrowed, added or dropped."""
-    now = next((leaf for leaf in _shown(parts) if leaf.field == name), None)
+    now = take_apart(joined(parts)).shown.get(name)
     kept = (set(now.values) if now else set()) - gone | come
     words = tuple(word for word in FIELD_BY_NAME[name].words if word in kept)
     wanted: list[Filter] = [LabelIs(name, words)] if words else []

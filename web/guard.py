@@ -1,24 +1,37 @@
-"""What every request passes: host name, origin, access, size; and the headers of every answer."""
+"""What every request passes: host name, origin, access, role, rate, size; and the headers of every
+answer.
+
+Against forged forms there is no token in the pages. Every browser of the last years sends `Origin`
+with a form that is posted, and neither a page nor its scripts can change it; a session's cookie is
+`SameSite=Strict` besides, so that another site's form would come without it. A token in each form
+would be a third lock on the same door, and one more thing for each form to forget.
+"""
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.render import problem, relative, render
+from db.audit import acting_as
+from web.access import Who, bearer
+from web.details import is_api, refusal
+from web.rates import address_of
+from web.render import relative, render
+from web.roles import needed
 from web.state import State
 from web.uploads import MAX_BYTES, UploadTooLarge
 
 BODY_BYTES = MAX_BYTES + 256 * 2**10  # the file and the fields beside it
 DRAINED_BYTES, DRAINED_SECONDS = 8 * MAX_BYTES, 30
-OPEN = ("/health", "/login")  # and /static/: what is needed to sign in
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' data:; style-src 'self'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     # not no-referrer: with it, browsers send `Origin: null` with our own forms
@@ -41,36 +54,80 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        started = time.perf_counter()
+        answered = 500  # where nothing was answered, it is a fault of ours
+
+        def note(status: int) -> None:
+            nonlocal answered
+            answered = status
+
         request = Request(scope, receive)
-        guarded = _with_headers(send, request.url.path.startswith("/static/"))
-        refused = self.refusal(request)
+        guarded = _with_headers(send, scope["path"].startswith("/static/"), note)
+        try:
+            await self._pass(request, scope, receive, guarded)
+        finally:
+            self.state.meter.observe(scope, answered, time.perf_counter() - started)
+
+    async def _pass(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        who = self.state.access.who(request)
+        refused = self.refusal(request, who)
         if refused is not None:
-            await refused(scope, receive, guarded)
+            await refused(scope, receive, send)
         elif _declared(request) > BODY_BYTES:
             await _drain(receive, _declared(request))
-            await problem(request, str(UploadTooLarge()), 413)(scope, receive, guarded)
+            said = refusal(request, str(UploadTooLarge()), 413, UploadTooLarge)
+            await said(scope, receive, send)
         else:
-            await self.app(scope, _limited(receive), guarded)
+            with acting_as(None if who is None else who.label):
+                await self.app(scope, _limited(receive), send)
 
-    def refusal(self, request: Request) -> Response | None:
+    def refusal(self, request: Request, who: Who | None) -> Response | None:
         """What keeps a request out, None for one that may go on."""
         host = request.headers.get("host", "")
         if not self.state.hosts.allow(host):
-            return problem(
+            return refusal(
                 request,
                 f"this page does not answer to the name {host!r}; open it as localhost, "
                 "or start it with `reid serve --host NAME`",
                 421,
             )
         if not _from_here(request):
-            return problem(request, "a request from another web site is not taken", 403)
-        path = request.url.path
-        if path in OPEN or path.startswith("/static/") or self.state.access.admits(request):
+            return refusal(request, "a request from another web site is not taken", 403)
+        return self._too_often(request, who) or self._without_right(request, who)
+
+    def _too_often(self, request: Request, who: Who | None) -> Response | None:
+        """Who was wrong about the token too often waits even with the right one: else guessing
+        would go on. A session that is open stays open."""
+        address, rates = address_of(request), self.state.rates
+        if bearer(request) is not None or request.scope["path"] == "/login":
+            if who is None and bearer(request) is not None:
+                rates.failures.wait(address)
+            if seconds := rates.locked(address):
+                return _wait(request, seconds, "too many wrong tokens came from this address")
+        key = address if who is None or who.key == "open" else who.key
+        seconds = rates.wait(key, request.scope["path"])
+        return _wait(request, seconds, "too many requests") if seconds else None
+
+    def _without_right(self, request: Request, who: Who | None) -> Response | None:
+        role = needed(request.method, request.scope["path"])
+        if role is None or (who is not None and who.role >= role):
             return None
-        wanted = relative(request) if request.method == "GET" else path
+        if who is not None:
+            said = f"this needs the role {role.word}; your token's role is {who.role.word}"
+            return refusal(request, said, 403)
+        challenge = {"WWW-Authenticate": "Bearer"}
+        if is_api(request):
+            said = "send the token, as `Authorization: Bearer TOKEN`"
+            return refusal(request, said, 401, headers=challenge)
+        wanted = relative(request) if request.method == "GET" else request.url.path
         response = render(request, "login.html", 401, next=wanted, wrong=False)
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers.update(challenge)
         return response
+
+
+def _wait(request: Request, seconds: int, why: str) -> Response:
+    said = f"{why}; try again in {seconds} s"
+    return refusal(request, said, 429, headers={"Retry-After": str(seconds)})
 
 
 def _from_here(request: Request) -> bool:
@@ -119,9 +176,10 @@ async def _drain(receive: Receive, declared: int) -> None:
         return
 
 
-def _with_headers(send: Send, is_static: bool) -> Send:
+def _with_headers(send: Send, is_static: bool, note: Callable[[int], None]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
+            note(message["status"])
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value

@@ -43,7 +43,8 @@ def _exact(text: str) -> Markup:
     return escape(text)
 
 
-def _in_path(text: str) -> str:
+def in_path(text: str) -> str:
+    """As one step of an address."""
     return quote(text, safe="")
 
 
@@ -63,7 +64,7 @@ _ENVIRONMENT.globals |= {
     "data_uri": _data_uri,
     "facts": facts,
     "frames": FRAMES,
-    "in_path": _in_path,
+    "in_path": in_path,
     "moment": _moment,
     "no_match": no_match,
     "ordered_attributes": ordered_attributes,
@@ -80,8 +81,18 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     return HTMLResponse(text, status)
 
 
+def is_part(request: Request) -> bool:
+    """Whether the page's script asks for a part of a page that is shown already."""
+    return request.headers.get("hx-request") == "true"
+
+
 def problem(request: Request, sentence: str, status: int) -> HTMLResponse:
-    """One sentence that says what is wrong, then the way out."""
+    """One sentence that says what is wrong, then the way out. For a part of a page, the sentence
+    alone, at the top of what is shown."""
+    if is_part(request):
+        response = render(request, "problem_part.html", status, sentence=sentence)
+        response.headers.update({"HX-Retarget": "#alert", "HX-Reswap": "innerHTML"})
+        return response
     may_pass = request.method == "GET" and status in (500, 503)
     again = relative(request) if may_pass else None
     return render(request, "problem.html", status, sentence=sentence, again=again)

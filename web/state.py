@@ -7,7 +7,10 @@ from fastapi import Depends, Request
 
 from actions.page import Networks
 from web.access import Access
+from web.answers import Answers
 from web.hosts import Hosts
+from web.meter import Meter
+from web.rates import PER_MINUTE, Rates
 from web.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -22,8 +25,11 @@ class State:
     access: Access
     hosts: Hosts
     device: str | None = None
+    rates: Rates = field(default_factory=lambda: Rates.of(PER_MINUTE))
     networks: Networks = field(default_factory=Networks)
     uploads: Uploads = field(default_factory=Uploads)
+    answers: Answers = field(default_factory=Answers)
+    meter: Meter = field(default_factory=Meter)
 
 
 def state_of(request: Request) -> State:

@@ -10,6 +10,7 @@ from actions.page import Upload
 from errors import UsageError
 
 MAX_BYTES = 16 * 2**20
+MAX_SECONDS = 60
 KEPT_BYTES = 64 * 2**20
 KEPT_SECONDS = 30 * 60
 MAX_NAME = 200
@@ -17,6 +18,17 @@ MAX_NAME = 200
 
 class UploadGone(UsageError):
     """An uploaded image was kept for a while only."""
+
+
+class UploadTooSlow(UsageError):
+    """A body did not come in time."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the upload took longer than {MAX_SECONDS} s")
+
+
+class UnsupportedContent(UsageError):
+    """A body is of a kind that is not read here."""
 
 
 class UploadTooLarge(UsageError):

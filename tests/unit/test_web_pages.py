@@ -80,7 +80,7 @@ def test_hostile_names_stay_text(engine: Engine, tmp_path: Path) -> None:
         page.get("/sets/" + HOSTILE).text,
     ]
     for body in bodies:
-        assert not re.search(r"<script|<img src=x|<b>", body)
+        assert not re.search(r'<script(?! src="/static/)|<img src=x|<b>', body)
         assert "\u202e" not in re.sub(r'value="[^"]*"', "", body)
     # what the form sends back is exactly the name
     assert f'value="&#34;&gt;&lt;b&gt;{"&lt;script&gt;alert(&#39;name&#39;)"}' in bodies[3]

@@ -27,7 +27,7 @@ from tests.web_client import (
     page_of_four,
     ranked,
 )
-from web.routes.search import MATCHES_A_PAGE
+from web.shown import MATCHES_A_PAGE
 from web.uploads import KEPT_SECONDS, UploadGone, Uploads
 
 
@@ -122,7 +122,7 @@ def test_a_broken_image_is_refused_and_the_form_kept(page: Client, data: bytes, 
     response = page.post("/search", data={"where": "hat", "purpose": "a <b>test"}, files=files)
     assert response.status_code == 400
     assert said in alert(response.text)
-    assert "<script" not in response.text
+    assert "<script>" not in response.text
     assert 'value="a &lt;b&gt;test"' in response.text
     assert ">\nhat</textarea>" in response.text
 
@@ -229,7 +229,8 @@ def test_every_answer_is_audited_with_its_purpose(page: Client, engine: Engine) 
     ask(page, where="hatt")
     uploaded, filtered = audit(engine)
     assert uploaded.purpose == "lost child"
-    assert uploaded.question["query"] == "who.jpg"
+    stored = image_ids(engine)["0001_c1_000000001.jpg"]
+    assert uploaded.question["query"] == f"id:{stored}"  # its content is in the gallery
     assert len(uploaded.result_ids) == 4
     assert filtered.purpose is None
     assert filtered.question["filter"] == "gender = female"
@@ -242,7 +243,7 @@ def test_a_long_answer_comes_in_pages(
     page: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MATCHES_A_PAGE > 2
-    monkeypatch.setattr("web.routes.search.MATCHES_A_PAGE", 3)
+    monkeypatch.setattr("web.shown.MATCHES_A_PAGE", 3)
     wanted = image_ids(engine)["0003_c3_000000004.jpg"]
     address = f"/search?collection=gallery&image_id={wanted}"
     first = page.get(address).text

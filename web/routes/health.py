@@ -17,6 +17,6 @@ def health(request: Request, here: Here) -> JSONResponse:
         return JSONResponse({"status": "ok", "schema": check(here.engine)})
     except ReidError as error:
         reason = str(error)
-    if not here.access.admits(request):
+    if here.access.who(request) is None:
         reason = "the database cannot be used; `reid doctor` says why"
     return JSONResponse({"status": "down", "reason": reason}, 503)

@@ -3,7 +3,9 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from actions.tokens import Token
 from web.access import COOKIE, SESSION_SECONDS
+from web.rates import address_of
 from web.render import render
 from web.state import Here
 
@@ -14,23 +16,25 @@ router = APIRouter()
 def login(request: Request, here: Here) -> Response:
     """Opened with `?token=`, as `reid serve --token` prints it, this signs in at once."""
     given = request.query_params.get("token")
-    if here.access.token is None:
+    if here.access.is_open:
         return RedirectResponse("/", 303)
     if given is None:
         return render(request, "login.html", next="/", wrong=False)
-    if not here.access.is_token(given):
-        return render(request, "login.html", 401, next="/", wrong=True)
+    token = here.access.token_of(given)
+    if token is None:
+        return _wrong(request, here, "/")
     # not a redirect: after a link in another site, a strict cookie would not go with that
-    return _with_session(request, here, render(request, "signed_in.html"))
+    return _with_session(request, here, token, render(request, "signed_in.html"))
 
 
 @router.post("/login")
 async def sign_in(request: Request, here: Here) -> Response:
     async with request.form(max_files=0, max_fields=4) as form:
         given, wanted = str(form.get("token", "")), _within(str(form.get("next", "/")))
-    if not here.access.is_token(given.strip()):
-        return render(request, "login.html", 401, next=wanted, wrong=True)
-    return _with_session(request, here, RedirectResponse(wanted, 303))
+    token = here.access.token_of(given.strip())
+    if token is None:
+        return _wrong(request, here, wanted)
+    return _with_session(request, here, token, RedirectResponse(wanted, 303))
 
 
 @router.post("/logout")
@@ -47,13 +51,26 @@ def _within(address: str) -> str:
     return address if plain and address.startswith("/") and address[1:2] != "/" else "/"
 
 
-def _with_session(request: Request, here: Here, response: Response) -> Response:
+def _wrong(request: Request, here: Here, wanted: str) -> Response:
+    here.rates.failures.wait(address_of(request))
+    return render(request, "login.html", 401, next=wanted, wrong=True)
+
+
+def _with_session(request: Request, here: Here, token: Token, response: Response) -> Response:
     response.set_cookie(
         COOKIE,
-        here.access.sign_in(),
+        here.access.sign_in(token),
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_over_https(request),
     )
     return response
+
+
+def _over_https(request: Request) -> bool:
+    """Whether the browser speaks HTTPS, to us or to a proxy before us. Who forges these headers
+    only keeps the cookie from being sent back."""
+    headers = request.headers
+    origin, proxy = headers.get("origin", ""), headers.get("x-forwarded-proto", "")
+    return "https" in (request.url.scheme, origin.partition(":")[0], proxy)

@@ -1,25 +1,49 @@
-"""`/`: what is stored, which models there are, what failed and why."""
+"""`/`: what is stored, what it looks like, and what was asked last."""
 
 from fastapi import APIRouter, Request, Response
 
-from actions.status import counts, failures, list_collections, list_models
-from web.render import render
+from actions.holdings import all_held
+from actions.looking import counts
+from actions.sets import list_sets
+from actions.status import list_models
+from web.bars import distributions
+from web.render import is_part, render
 from web.state import Here
 
 router = APIRouter()
 
-FAILURES_SHOWN = 20
+SETS_SHOWN = 5
 
 
 @router.get("/")
 def overview(request: Request, here: Here) -> Response:
-    failed = failures(here.engine)
+    held = all_held(here.engine)
+    known = {row.holding.collection for row in held}
+    chosen = [name for name in request.query_params.getlist("collection") if name in known]
+    run = [row for row in list_sets(here.engine) if row["last_run"] is not None]
     return render(
         request,
         "overview.html",
-        collections=list_collections(here.engine),
+        held=held,
         models=list_models(here.engine),
-        counts=counts(here.engine),
-        failures=failed[:FAILURES_SHOWN],
-        num_failures=len(failed),
+        chosen=chosen or [row.holding.collection for row in held],
+        newest=sorted(run, key=lambda row: row["last_run"], reverse=True)[:SETS_SHOWN],
+    )
+
+
+@router.get("/attributes")
+def attributes(request: Request, here: Here) -> Response:
+    """How the attributes of some collections spread: a part of the overview, or a page of its own.
+
+    Apart from the rest, for it reads every row.
+    """
+    chosen = request.query_params.getlist("collection")
+    counted = counts(here.engine, chosen, None) if chosen else None
+    return render(
+        request,
+        "attributes.html",
+        chosen=chosen,
+        total=sum(counted["gender"].values()) if counted else 0,
+        distributions=distributions(counted, chosen) if counted else [],
+        part=is_part(request),
     )

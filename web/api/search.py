@@ -1,0 +1,63 @@
+"""`POST /api/v1/search`: one question, now."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from actions.answers import document
+from actions.search import search as run
+from actions.uploads import named_contents
+from images.decode import UnreadableImage
+from web.api.asked import SearchRequest
+from web.api.described import problems, with_images
+from web.api.sent import Sent, sent
+from web.api.told import SearchResult
+from web.details import V1
+from web.state import Here
+
+router = APIRouter(prefix=V1, tags=["search"])
+
+
+@router.post(
+    "/search",
+    response_model=None,
+    responses={
+        200: {"model": SearchResult, "description": "The answers."},
+        **problems(404, 408, 413, 415),
+    },
+    openapi_extra=with_images(SearchRequest),
+)
+def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> JSONResponse:
+    """Find the person of each image again, or everyone who passes the filter.
+
+    Send JSON with `image_ids`, or a form with the same fields and images as `image`. The answer is
+    the document that `reid search --format json` prints. Images that cannot be used stand in
+    `failed`; where none can, the answer is a problem.
+    """
+    asked = body.as_a(SearchRequest)
+    question = asked.asked()
+    images = bool(body.files or asked.image_ids)
+    question.check(with_image=images, same_person=asked.same_person)
+    found = run(
+        here.engine,
+        question,
+        named_contents(body.files),
+        asked.image_ids,
+        device=here.device,
+        purpose=asked.purpose,
+        same_person=asked.same_person,
+        load=here.networks,
+    )
+    if images and not found.answers:
+        raise UnreadableImage(in_words(found.failed))
+    return JSONResponse(document(found))
+
+
+def in_words(failed: dict[str, str]) -> str:
+    """`who.jpg: an empty file`, of several each."""
+    return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+
+
+def as_list(failed: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"name": name, "reason": reason} for name, reason in failed.items()]

@@ -1,0 +1,34 @@
+"""Verdicts: a reviewer's word on a query of a set and an image."""
+
+from fastapi import APIRouter
+
+from actions.verdicts import decide, take_back
+from web.api.asked import Id, Name, Text, VerdictRequest
+from web.api.described import problems
+from web.api.told import Verdict
+from web.details import V1
+from web.state import Here
+
+router = APIRouter(prefix=V1, tags=["verdicts"])
+
+_ADDRESS = "/query-sets/{name:path}/queries/{query:path}/verdicts/{image_id}"
+
+
+@router.put(_ADDRESS, response_model=Verdict, responses=problems(404))
+def give(here: Here, name: Name, query: Text, image_id: Id, body: VerdictRequest) -> object:
+    """Let a verdict stand on an image; one given later replaces it."""
+    decided = decide(here.engine, name, query, [f"id:{image_id}"], body.verdict, body.note)
+    return {
+        "set": name,
+        "query": query,
+        "image_id": image_id,
+        "verdict": body.verdict,
+        "changed": bool(decided.changed),
+        "replaced": decided.replaced.get(image_id),
+    }
+
+
+@router.delete(_ADDRESS, status_code=204, responses=problems(404))
+def withdraw(here: Here, name: Name, query: Text, image_id: Id) -> None:
+    """Take a verdict back; there need not be one."""
+    take_back(here.engine, name, query, [f"id:{image_id}"])
