@@ -1,10 +1,13 @@
 # Everything runs in an environment of its own, `.venv`.
 # Each target works alone, in any order, twice.
 
-EXTRAS := page,report,train,onnx,dev
+EXTRAS := page,report,train,metrics,remote,onnx,dev
 STAMP := .venv/.installed
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 INSTALL := --constraint constraints.txt --editable '.[$(EXTRAS)]'
+
+# a process a core, each with a database server of its own, whole files at a time
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
 # uv trusts the certificates that the machine trusts: a proxy may sign with its own
 export UV_SYSTEM_CERTS ?= 1
@@ -25,10 +28,10 @@ demo: install ## the whole way on drawn people: database, ingest, search, export
 	@.venv/bin/python scripts/demo.py
 
 test: install ## the tests that take minutes at most
-	.venv/bin/python -m pytest -m "not long"
+	$(PYTEST) -m "not long"
 
 test-long: install ## the longer ones: fuzzing, kills
-	.venv/bin/python -m pytest -m long
+	$(PYTEST) -m long
 
 check: install ## format, lint, types, import contracts, documentation
 	@scripts/check

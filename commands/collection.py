@@ -42,7 +42,7 @@ def remove(name: str, yes: bool) -> int:
 @collection.command("prune")
 @click.argument("name")
 def prune(name: str) -> None:
-    """Remove the images whose files were gone when their folder was last ingested."""
+    """Remove the images whose files were gone when their source was last ingested."""
     from actions.status import prune_collection
 
     click.echo(f"removed {prune_collection(options.database(), name)} images from {name}")

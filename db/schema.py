@@ -80,9 +80,9 @@ class Image(Base):
     collection_id: Mapped[int] = _to("collection.id")
     path: Mapped[str]  # relative to the source, with "/"; readable where the name is no UTF-8
     path_raw: Mapped[bytes | None]  # the name's bytes, only where they are no UTF-8
-    source: Mapped[str]  # the folder that was ingested
+    source: Mapped[str]  # the folder, archive or URL that was ingested; opens it again
     size_bytes: Mapped[int | None] = mapped_column(BIGINT)
-    mtime_ns: Mapped[int | None] = mapped_column(BIGINT)
+    mtime_ns: Mapped[int | None] = mapped_column(BIGINT)  # or a number for the content's version
     content_hash: Mapped[bytes | None]  # SHA-256 of the file
     width: Mapped[int | None]
     height: Mapped[int | None]

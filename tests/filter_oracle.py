@@ -12,6 +12,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -38,6 +39,7 @@ class Row:
     collection: str
     path: str
     ingested: datetime
+    taken: datetime | None = None
 
 
 def real(number: float) -> float:
@@ -68,5 +70,7 @@ def holds(filter: Filter, row: Row) -> bool:
             return getattr(row, field) in texts
         case PathStarts(prefix):
             return row.path.startswith(prefix)
+        case TakenCompare(op, moment):
+            return row.taken is not None and bool(OPS[op](row.taken, moment))
         case TimeCompare(op, moment):
             return bool(OPS[op](row.ingested, moment))

@@ -33,6 +33,7 @@ def random_row(chance: random.Random, number: int) -> Row:
         collection=chance.choice(COLLECTIONS),
         path=chance.choice(PATHS) if number < 60 else f"{chance.choice(PATHS)}{number}",
         ingested=chance.choice(TIMES) + timedelta(microseconds=chance.choice((-1, 0, 0, 1))),
+        taken=chance.choice((None, *TIMES)),
     )
 
 
@@ -56,7 +57,7 @@ def store(connection: Connection, rows: list[Row]) -> dict[int, Row]:
         image = {
             "collection_id": ids[row.collection], "path": row.path, "source": "s",
             "path_raw": str(number).encode(), "pid": row.pid, "camid": row.camera,
-            "ingested_at": row.ingested,
+            "ingested_at": row.ingested, "captured_at": row.taken,
         }  # fmt: skip
         image_id = connection.scalar(insert(Image).returning(Image.id), image)
         assert image_id is not None

@@ -13,6 +13,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -67,6 +68,7 @@ def leaves() -> st.SearchStrategy[Filter]:
         st.builds(TextIn, st.just("path"), _some(st.sampled_from(PATHS), texts)),
         st.builds(PathStarts, prefixes | texts),
         st.builds(TimeCompare, compared, moments),
+        st.builds(TakenCompare, compared, moments),
     )
 
 

@@ -18,6 +18,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -82,7 +83,7 @@ def compare(name: str, op: str, value: str) -> Filter:
         return Not(compare(name, "=", value))
     kind = kind_of(name)
     if kind == "time":
-        return _time(op, value)
+        return _time(name, op, value)
     if kind == "score":
         return ScoreCompare(name, op, _number(name, value))
     if kind == "real" or (kind == "int" and op != "="):
@@ -126,14 +127,15 @@ def _whole(name: str, value: str) -> int:
     return int(value)
 
 
-def _time(op: str, value: str) -> Filter:
-    start = moment(value)
+def _time(name: str, op: str, value: str) -> Filter:
+    compared = TakenCompare if name == TakenCompare.kind else TimeCompare
+    start = moment(name, value)
     if not DAY.fullmatch(value):
-        return TimeCompare(op, start)
+        return compared(op, start)
     if start.year == MAXYEAR:
         raise BadFilter(f"a day in the year {MAXYEAR} has no next day to end at")
     end = start + timedelta(days=1)
     if op == "=":
-        return And((TimeCompare(">=", start), TimeCompare("<", end)))
+        return And((compared(">=", start), compared("<", end)))
     order, edge = {"<": ("<", start), ">=": (">=", start), "<=": ("<", end), ">": (">=", end)}[op]
-    return TimeCompare(order, edge)
+    return compared(order, edge)

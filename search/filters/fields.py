@@ -8,7 +8,8 @@
 | int | camera, pid | with whole numbers; may be unknown |
 | text | collection | with a name, case and all |
 | path | path | whole, or by how it starts |
-| time | ingested | with an ISO date or date-time, UTC where no zone is given |
+| time | ingested, taken | with an ISO date or date-time, UTC where no zone is given; taken may be
+unknown |
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ Kind = Literal["label", "score", "real", "int", "text", "path", "time"]
 INT_RANGES = {"camera": (-(2**15), 2**15 - 1), "pid": (-(2**31), 2**31 - 1)}
 OTHERS: dict[str, Kind] = {
     "quality": "real", "camera": "int", "pid": "int",
-    "collection": "text", "path": "path", "ingested": "time",
+    "collection": "text", "path": "path", "ingested": "time", "taken": "time",
 }  # fmt: skip
 FIELD_NAMES = (*FIELD_BY_NAME, *OTHERS)
 YES_NO = tuple(field.name for field in FIELDS if set(field.values) == {"no", "yes"})

@@ -1,6 +1,6 @@
 """The single conditions of a filter: frozen, validated at birth, written as JSON.
 
-A comparison with something unknown (a null camera, pid or quality) is false.
+A comparison with something unknown (a null camera, pid, quality or time) is false.
 """
 
 from dataclasses import dataclass
@@ -114,4 +114,11 @@ class TimeCompare(Node):
 
     def __post_init__(self) -> None:
         check_op(self.op, COMPARISONS)
-        self._set(moment=check.instant(self.moment))
+        self._set(moment=check.instant(self.kind, self.moment))
+
+
+@dataclass(frozen=True)
+class TakenCompare(TimeCompare):
+    """The moment at which the image was taken, where it is known, in the same way."""
+
+    kind = "taken"

@@ -34,6 +34,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -73,7 +74,7 @@ def where(filter: Filter) -> Condition:
 
 
 def needs_image(filter: Filter) -> bool:
-    """Whether the statement must join `Image`: for pid, path and ingested."""
+    """Whether the statement must join `Image`: for pid, path and the times."""
     return any(
         isinstance(leaf, PathStarts | TimeCompare) or getattr(leaf, "field", "") in ("pid", "path")
         for leaf in leaves(filter)
@@ -104,6 +105,9 @@ def _leaf(leaf: Leaf) -> Condition:
         case PathStarts(prefix):
             found: Condition = func.starts_with(Image.path, literal(prefix, Text))
             return found
+        case TakenCompare(op, moment):
+            taken = Image.captured_at
+            return and_(taken.is_not(None), COMPARE[op](taken, moment))
         case TimeCompare(op, moment):
             return COMPARE[op](Image.ingested_at, moment)
         case _:

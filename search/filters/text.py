@@ -58,7 +58,7 @@ def _leaf(leaf: Leaf, equals: str, contained: str) -> str:
         case PathStarts(prefix):
             return f"path starts with {quoted(prefix)}"
         case TimeCompare(op, moment):
-            return f"ingested {op} {moment.isoformat()}"
+            return f"{leaf.kind} {op} {moment.isoformat()}"
         case _:
             assert_never(leaf)
 

@@ -1,8 +1,8 @@
 """A filter as a small tree: frozen, validated at birth, stored as JSON.
 
-Two-valued logic: a comparison with something unknown (a null camera, pid or quality) is false, and
-`Not` of it is true. `!=` and `not in` have no nodes of their own: they are `Not` of `=` and `in`,
-so `camera != 3` keeps the images whose camera is unknown.
+Two-valued logic: a comparison with something unknown (a null camera, pid, quality or time) is
+false, and `Not` of it is true. `!=` and `not in` have no nodes of their own: they are `Not` of `=`
+and `in`, so `camera != 3` keeps the images whose camera is unknown.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -68,6 +69,7 @@ CLASSES: dict[str, type[Filter]] = {
     for cls in (
         And, Or, Not,
         LabelIs, ScoreCompare, NumberCompare, NumberIn, TextIn, PathStarts, TimeCompare,
+        TakenCompare,
     )
 }  # fmt: skip
 
@@ -136,5 +138,5 @@ def _read(value: object, levels: int) -> Filter:
     if "part" in given:
         given["part"] = _read(given["part"], levels - 1)
     if "moment" in given:
-        given["moment"] = moment(given["moment"])
+        given["moment"] = moment(cls.kind, given["moment"])
     return cls(**given)

@@ -70,25 +70,25 @@ def text(field: str, value: object) -> str:
     return value
 
 
-def instant(value: object) -> datetime:
+def instant(field: str, value: object) -> datetime:
     """A moment in UTC; without a zone it is taken to be UTC."""
     if not isinstance(value, datetime):
-        raise BadFilter("ingested is compared with a date or date-time, such as 2026-11-01")
+        raise BadFilter(f"{field} is compared with a date or date-time, such as 2026-11-01")
     try:
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     except OverflowError:
         raise BadFilter(f"the time {value.isoformat()} is outside the calendar") from None
 
 
-def moment(value: object) -> datetime:
+def moment(field: str, value: object) -> datetime:
     """The instant that an ISO date (its midnight) or date-time names."""
     if isinstance(value, str) and (DAY.fullmatch(value) or DATE_TIME.fullmatch(value)):
         try:
-            return instant(datetime.fromisoformat(value))
+            return instant(field, datetime.fromisoformat(value))
         except ValueError:
             pass
     raise BadFilter(
-        "ingested is compared with a date or date-time, such as 2026-11-01 or 2026-11-01T08:30,"
+        f"{field} is compared with a date or date-time, such as 2026-11-01 or 2026-11-01T08:30,"
         f" not {shown(value)}"
     )
 

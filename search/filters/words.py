@@ -11,6 +11,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -58,7 +59,7 @@ def _leaf(leaf: Leaf) -> str:
         case PathStarts(prefix):
             return f"path starts with {quoted(prefix)}"
         case TimeCompare(op, moment):
-            return f"ingested {TIMES[op]} {moment.replace(tzinfo=None).isoformat(sep=' ')} UTC"
+            return f"{leaf.kind} {TIMES[op]} {moment.replace(tzinfo=None).isoformat(sep=' ')} UTC"
         case _:
             assert_never(leaf)
 
@@ -81,7 +82,8 @@ def _negated(part: Filter) -> str:
         case NumberCompare(field, op, number) if op in OPPOSITE:
             return f"{_leaf(NumberCompare(field, OPPOSITE[op], number))} (or unknown)"
         case TimeCompare(op, moment) if op in OPPOSITE:
-            return _leaf(TimeCompare(OPPOSITE[op], moment))
+            opposite = _leaf(type(part)(OPPOSITE[op], moment))
+            return f"{opposite} (or unknown)" if isinstance(part, TakenCompare) else opposite
         case _:
             return f"not ({in_words(part)})"
 

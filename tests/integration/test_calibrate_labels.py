@@ -34,6 +34,7 @@ from tests.calibrating import (
     written_annotations,
 )
 from tests.fakes import (
+    DECODERS,
     FakeNetwork,
     Stored,
     collection,
@@ -192,7 +193,7 @@ def test_a_worker_that_began_before_decides_by_the_new_cutoffs(
         if len(batches) == 2:
             calibrate(engine, annotations=annotations)
 
-    with Worker(engine, FakeNetwork(), model.id, batch_size=4) as worker:
+    with Worker(engine, FakeNetwork(), model.id, batch_size=4, decoders=DECODERS) as worker:
         worker.work(row.id, calibrate_in_between)
     assert len(batches) == 10
     hats = [path for path, found in labels(engine).items() if LABEL_OF["hat-2"] in found]
@@ -227,7 +228,7 @@ def test_a_batch_waits_for_labels_that_are_decided_again(
 ) -> None:
     folder = write_pictures(tmp_path / "new", names(4))
     row, _ = register(engine, folder, "new", model)
-    with Worker(engine, FakeNetwork(), model.id) as worker:
+    with Worker(engine, FakeNetwork(), model.id, decoders=DECODERS) as worker:
         thread = Thread(target=worker.work, args=[row.id])
         with engine.begin() as connection:
             registry.set_calibration(connection, model.id, 0.7, {}, {"hat": 0.0})

@@ -51,6 +51,7 @@ def test_the_condition_is_never_null(engine: Engine, stored: dict[int, Row]) -> 
     texts = [
         "camera = 3", "camera < 3", "pid in (1, 7)", "pid >= 0", "quality = 0.8", "quality < 0.5",
         "collection = gallery", "path starts with cam", "ingested >= 2026-11-02", "hat",
+        "taken >= 2026-11-02", "taken = 2026-11-02T12:30:00.000002",
         "lower_color in (unknown, pink)", "hat >= 0.8",
     ]  # fmt: skip
     texts += [f"{field.name} = {word}" for field in FIELDS for word in field.words]

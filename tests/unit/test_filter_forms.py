@@ -86,6 +86,7 @@ def test_parts_of_one_kind_are_one() -> None:
         ("collection not in (a, 'b\"c')", 'collection not in ("a", "b""c")'),
         ("(hat or bag) and not (hat and bag)", "(hat or bag) and not (hat and bag)"),
         ("ingested < 2026-11-01", "ingested < 2026-11-01T00:00:00+00:00"),
+        ("taken < 2026-11-01", "taken < 2026-11-01T00:00:00+00:00"),
     ],
 )
 def test_canonical_text(text: str, canonical: str) -> None:
@@ -121,6 +122,11 @@ def test_canonical_text(text: str, canonical: str) -> None:
         ("collection = Market", 'collection "Market"'),
         ("path = cam3/", 'path starts with "cam3/"'),
         ("not path starts with x", 'path does not start with "x"'),
+        ("taken >= 2026-11-01", "taken from 2026-11-01 00:00:00 UTC"),
+        (
+            "not taken > 2026-11-01T08:30",
+            "taken up to 2026-11-01 08:30:00 UTC (or unknown)",
+        ),
         ("ingested >= 2026-11-01", "ingested from 2026-11-01 00:00:00 UTC"),
         ("not ingested > 2026-11-01T08:30", "ingested up to 2026-11-01 08:30:00 UTC"),
     ],

@@ -12,6 +12,7 @@ from search.filters.leaves import (
     NumberIn,
     PathStarts,
     ScoreCompare,
+    TakenCompare,
     TextIn,
     TimeCompare,
 )
@@ -62,6 +63,8 @@ def at(*parts: int) -> datetime:
         ('path starts with "cam3/00"', PathStarts("cam3/00")),
         ("path starts with a\\b", PathStarts("a\\b")),
         ("not path Starts With x", Not(PathStarts("x"))),
+        ("taken >= 2026-11-01", TakenCompare(">=", at(2026, 11, 1))),
+        ("Taken = 2026-11-01", parse("taken >= 2026-11-01 and taken < 2026-11-02")),
         ("ingested >= 2026-11-01", TimeCompare(">=", at(2026, 11, 1))),
         ("ingested > 2026-11-01", TimeCompare(">=", at(2026, 11, 2))),
         ("ingested <= 2026-11-01", TimeCompare("<", at(2026, 11, 2))),

@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from images.walk import readable
+from images.listing import readable
 from search.export import read_reid_test
 from search.names import exported, in_collection, unambiguous
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from db.embedded_process import _demotion
+from images.listing import NothingToIngest
 from images.names import facts_of
-from images.walk import NoSuchFolder, NothingToIngest, file_path, walk
+from images.walk import NoSuchFolder, file_path, walk
 
 ROOT = Path(__file__).resolve().parents[2]
 
