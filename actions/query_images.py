@@ -9,6 +9,7 @@ from PIL import Image
 from sqlalchemy import Connection, Engine, text
 
 from actions.ingest import load_network
+from actions.strangers import check_picture
 from db.arrays import vector_from_send
 from db.models import ModelRow
 from errors import UsageError
@@ -95,7 +96,11 @@ def embed_files(
     failed: dict[str, str] = {}
     for name, source in files:
         try:
-            data = source.data if isinstance(source, Content) else read_file(source)
+            if isinstance(source, Content):
+                data = source.data
+                check_picture(data, any_shape=True)
+            else:
+                data = read_file(source)
             decoded[name] = content_hash(data), decode(data, any_shape=True)
         except UnreadableImage as error:
             failed[name] = str(error)

@@ -37,16 +37,33 @@ def remove_query_set(engine: Engine, name: str) -> None:
 
 
 def export_reid_test(
-    engine: Engine, name: str, out: Path, min_quality: float = QUALITY_LIMIT
+    engine: Engine, name: str, out: Path | None, min_quality: float = QUALITY_LIMIT
 ) -> export.Exported:
-    """Writes the newest run of a set as `reid_test.txt`, without matches that are junk."""
+    """The newest run of a set as `reid_test.txt`, without matches that are junk; written to a file
+    where one is named."""
     with engine.begin() as connection:
         run_id = runs.latest_run(connection, name)
         exported = export.reid_test(connection, run_id, min_quality)
-        write_whole(out, exported.text.encode())
-        question = {"set": name, "run": run_id, "out": str(out), "min_quality": min_quality}
-        record(connection, "export reid-test", question)
+        question = {"set": name, "run": run_id, "out": _write(exported, out)}
+        record(connection, "export reid-test", {**question, "min_quality": min_quality})
     return exported
+
+
+def export_matches(engine: Engine, name: str, out: Path | None) -> export.Exported:
+    """Every match of the newest run of a set as CSV; written to a file where one is named."""
+    with engine.begin() as connection:
+        run_id = runs.latest_run(connection, name)
+        exported = export.matches(connection, run_id)
+        question = {"set": name, "run": run_id, "out": _write(exported, out)}
+        record(connection, "export matches", question)
+    return exported
+
+
+def _write(exported: export.Exported, out: Path | None) -> str | None:
+    if out is None:
+        return None
+    write_whole(out, exported.text.encode())
+    return str(out)
 
 
 def is_stale(engine: Engine, name: str) -> bool:

@@ -11,7 +11,7 @@ from db.attributes import QUALITY_LIMIT
 
 @click.group()
 def export() -> None:
-    """Write reid_test.txt or classification_test.csv."""
+    """Write reid_test.txt, the matches of a run, or classification_test.csv."""
 
 
 @export.command("reid-test")
@@ -41,6 +41,19 @@ def reid_test(query_set: str, out: Path, min_quality: float) -> None:
         )
     if is_stale(engine, query_set):
         note(f"the run is older than its gallery or model; run `reid query run {query_set}` again")
+
+
+@export.command("matches")
+@click.option("--query-set", required=True, metavar="SET", help="A query set that was run.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("matches.csv"), show_default=True
+)
+def matches(query_set: str, out: Path) -> None:
+    """Every match of SET's newest run as CSV: query, rank, image, distance, pid, camera."""
+    from actions.sets import export_matches
+
+    written = export_matches(options.database(), query_set, out)
+    click.echo(f"{out}: {written.lines} matches of {written.with_matches} queries")
 
 
 @export.command("classification")

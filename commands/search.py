@@ -13,7 +13,6 @@ from errors import UsageError
 
 if TYPE_CHECKING:
     from actions.search import Asked, Found
-    from search.explain import Explanation
     from search.records import Answer
 
 
@@ -80,9 +79,7 @@ def search(
         asked, rerank=rerank, candidates=candidates, approximate=approximate, explain=explain,
         nearest=nearest,
     )  # fmt: skip
-    if nearest and not same_person:
-        raise UsageError("--nearest says how images of one person count; add --same-person")
-    asked.check(with_image=bool(images or image_ids))
+    asked.check(with_image=bool(images or image_ids), same_person=same_person)
     check_targets(sheet, html)
     engine = options.database()
     files = [(path.name, str(path)) for path in _distinct(images)]
@@ -98,12 +95,13 @@ def search(
 
 
 def _emit(found: "Found", format_: str, *, reranked: bool) -> None:
+    from actions.answers import document
+
     everything = format_ != "table"
-    explained = list(zip(found.answers, found.explanations, strict=True))
-    document = {"queries": [to_json(answer, explanation) for answer, explanation in explained]}
     rows = _rows(found.answers, every_attribute=everything)
-    emit(document, rows, format_, columns=_columns(every_attribute=everything, reranked=reranked))
-    for answer, explanation in explained:
+    columns = _columns(every_attribute=everything, reranked=reranked)
+    emit(document(found), rows, format_, columns=columns)
+    for answer, explanation in zip(found.answers, found.explanations, strict=True):
         if format_ == "table":
             note(_facts(answer))
         if explanation and format_ != "json":
@@ -127,39 +125,6 @@ def _distinct(images: tuple[Path, ...]) -> list[Path]:
     return list(names.values())
 
 
-def to_json(answer: "Answer", explanation: "Explanation | None" = None) -> dict[str, Any]:
-    """An answer as the contract writes it."""
-    return {
-        "query": answer.query,
-        "model": answer.model,
-        "max_distance": answer.max_distance,
-        "max_distance_from": answer.max_distance_from,
-        "filter": answer.filter,
-        "complete": answer.complete,
-        "incomplete_reason": answer.incomplete_reason,
-        "candidates": answer.candidates,
-        "candidates_estimated": answer.candidates_estimated,
-        "plan": answer.plan,
-        "reranked": answer.rerank is not None,
-        "rerank": None if answer.rerank is None else answer.rerank.to_json(),
-        "explain": None if explanation is None else explanation.to_json(),
-        "matches": [
-            {
-                "rank": match.rank,
-                "image_id": match.image_id,
-                "collection": match.collection,
-                "path": match.path,
-                "distance": match.distance,
-                "rerank_distance": match.rerank_distance,
-                "pid": match.pid,
-                "camid": match.camid,
-                "attributes": dict(match.attributes),
-            }
-            for match in answer.matches
-        ],
-    }
-
-
 _SHOWN = ("gender", "upper_color", "lower_color")
 
 
@@ -173,6 +138,8 @@ def _columns(*, every_attribute: bool, reranked: bool) -> list[str]:
 
 
 def _rows(answers: "tuple[Answer, ...]", *, every_attribute: bool) -> list[dict[str, Any]]:
+    from actions.answers import to_json
+
     rows = []
     for answer in answers:
         for match in to_json(answer)["matches"]:

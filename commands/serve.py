@@ -1,14 +1,16 @@
-"""`reid serve`: the web page."""
+"""`reid serve`: the web page and the API."""
 
 import errno
 import importlib
+import math
 import os
 import secrets
 import socket
 from contextlib import suppress
 from importlib.util import find_spec
 from ipaddress import ip_address
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +18,8 @@ from commands import options
 from commands.output import note
 from errors import ReidError, UsageError
 
-MIN_TOKEN = 16  # characters; 22 are generated
+if TYPE_CHECKING:
+    from actions.tokens import Token
 
 
 class CannotListen(ReidError):
@@ -36,35 +39,75 @@ class CannotListen(ReidError):
     "--token",
     "with_token",
     is_flag=True,
-    help="Ask for a token: REID_TOKEN where it is set, else a new one. Needed beyond loopback.",
+    help="Ask for an admin's token: REID_TOKEN where it is set, else a new one. Without any token "
+    "the page is for this machine alone.",
 )
-def serve(host: str, port: int, with_token: bool) -> None:
-    """Serve the web page until Ctrl-C.
+@click.option(
+    "--tokens",
+    "tokens_file",
+    type=click.Path(path_type=Path),
+    envvar="REID_TOKENS_FILE",
+    metavar="FILE",
+    help="A token a person: lines of NAME ROLE TOKEN, a role of read, review or admin.",
+)
+def serve(host: str, port: int, with_token: bool, tokens_file: Path | None) -> None:
+    """Serve the web page and the API until Ctrl-C.
 
-    It listens on this machine alone; on any other address a token is required.
+    It listens on this machine alone; on any other address a token is required. REID_TOKEN lets do
+    everything, REID_TOKEN_REVIEW search, store queries and judge, REID_TOKEN_READ search alone.
+    REID_RATE_LIMIT is how many requests one client may send in a minute (1,200; 0 is no limit).
     """
-    given = os.environ.get("REID_TOKEN") or None
-    if given is not None and len(given) < MIN_TOKEN:
-        raise UsageError(f"REID_TOKEN has fewer than {MIN_TOKEN} characters; choose a longer one")
+    tokens = _tokens(tokens_file)
+    per_minute = _rate_limit()
     addresses = _addresses(host, port)
-    if not (with_token or given) and not all(ip_address(a).is_loopback for _, a in addresses):
+    if not (with_token or tokens) and not all(ip_address(a).is_loopback for _, a in addresses):
         raise UsageError(
             f"{host} can be reached from other machines; add --token, so that only those who "
             "have it see the page"
         )
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise ReidError("the page's packages are missing; run `make install`")
-    token = given or (secrets.token_urlsafe() if with_token else None)
+    admins = any(token.role.word == "admin" for token in tokens)
+    new = secrets.token_urlsafe() if with_token and not admins else None
     with _listening(host, port, addresses[0][0]) as listening:
         engine = options.database()
         # by name: commands and web do not import each other
         app = importlib.import_module("web.app").create_app(
-            engine, token=token, host=host, device=os.environ.get("REID_DEVICE")
+            engine,
+            token=new,
+            tokens=tokens,
+            host=host,
+            device=os.environ.get("REID_DEVICE"),
+            **({} if per_minute is None else {"per_minute": per_minute}),
         )
-        for line in _greeting(host, listening.getsockname()[1], token, is_new=not given):
+        url = _url(host, listening.getsockname()[1])
+        for line in _greeting(host, url, new, tokens):
             note(line)
         _run(app, listening)
     note("stopped")
+
+
+def _tokens(file: Path | None) -> "list[Token]":
+    """Raises BadToken."""
+    from actions.tokens import distinct, from_environment, from_file
+
+    return distinct([*from_environment(), *([] if file is None else from_file(file))])
+
+
+def _rate_limit() -> float | None:
+    """Requests a minute from `REID_RATE_LIMIT`; None where it says nothing. Raises UsageError."""
+    given = os.environ.get("REID_RATE_LIMIT", "").strip()
+    if not given:
+        return None
+    try:
+        limit = float(given)
+    except ValueError:
+        limit = math.nan
+    if not 0 <= limit < math.inf:  # false for nan too
+        raise UsageError(
+            f"REID_RATE_LIMIT is {given!r}; expected requests a minute, 0 for no limit"
+        )
+    return limit
 
 
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
@@ -92,18 +135,36 @@ def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.soc
         raise CannotListen(said) from None
 
 
-def _greeting(host: str, port: int, token: str | None, *, is_new: bool) -> list[str]:
-    everywhere = host in ("0.0.0.0", "::")
-    name = "localhost" if everywhere else f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{port}"
-    if token is None:
-        first = f"the page is at {url} (Ctrl-C stops it)"
-    elif is_new:
-        first = f"the page is at {url}/login?token={token} (Ctrl-C stops it)"
+def _url(host: str, port: int) -> str:
+    name = "localhost" if _is_everywhere(host) else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def _is_everywhere(host: str) -> bool:
+    return host in ("0.0.0.0", "::")
+
+
+def _greeting(host: str, url: str, new: str | None, tokens: "list[Token]") -> list[str]:
+    """A token that was given is named by where it stands, never printed."""
+    if new is not None:
+        first = f"the page is at {url}/login?token={new} (Ctrl-C stops it)"
+    elif tokens:
+        first = f"the page is at {url}/login; {_names(tokens)} (Ctrl-C stops it)"
     else:
-        first = f"the page is at {url}/login; the token is REID_TOKEN (Ctrl-C stops it)"
+        first = f"the page is at {url} (Ctrl-C stops it)"
     beyond = "from other machines, this one's name or address takes the place of localhost"
-    return [first, beyond] if everywhere else [first]
+    return [first, beyond] if _is_everywhere(host) else [first]
+
+
+def _names(tokens: "list[Token]") -> str:
+    from actions.tokens import VARIABLES
+
+    shared = {token.role for token in tokens if token.name is None}
+    names = [variable for variable, role in VARIABLES.items() if role in shared]
+    people = sum(token.name is not None for token in tokens)
+    if people:
+        names.append(f"one of {people} in the file")
+    return f"the token is {' or '.join(names)}"
 
 
 def _run(app: Any, listening: socket.socket) -> None:

@@ -83,6 +83,28 @@ def _gallery_names(connection: Connection, run_id: int) -> dict[int, str]:
     )
 
 
+MATCH_COLUMNS = ("query", "rank", "image_id", "collection", "path", "distance", "pid", "camid")
+
+
+def matches(connection: Connection, run_id: int) -> Exported:
+    """CSV, a row a match: queries in the order of their names, best match first, ranks from 1."""
+    rows = connection.execute(
+        text(
+            "SELECT q.name, row_number() OVER (PARTITION BY m.query_id ORDER BY m.rank),"
+            " m.image_id, c.name AS collection, i.path, m.distance, i.pid, i.camid FROM match m"
+            " JOIN query q ON q.id = m.query_id JOIN image i ON i.id = m.image_id"
+            " JOIN collection c ON c.id = i.collection_id WHERE m.run_id = :run"
+            ' ORDER BY q.name COLLATE "C", m.rank'
+        ),
+        {"run": run_id},
+    ).all()
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(MATCH_COLUMNS)
+    writer.writerows(tuple(row) for row in rows)
+    return Exported(out.getvalue(), len(rows), len({row[0] for row in rows}))
+
+
 def classification(connection: Connection, model: ModelRow, collection: CollectionRow) -> Exported:
     """The header of `annotations_train.csv` and a row an image, in the order of names.
 

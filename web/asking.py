@@ -10,8 +10,9 @@ from actions.looking import Who, counts
 from actions.page import Upload, pictures
 from actions.query_images import Content
 from actions.search import search as run
+from actions.strangers import check_picture
 from errors import ReidError, UsageError
-from images.decode import UnreadableImage, decode
+from images.decode import UnreadableImage
 from search.filters.errors import BadFilter
 from search.pictures.records import Picture
 from web.facets import Facet, by_hand, facets, filter_of
@@ -55,7 +56,7 @@ def with_files(here: State, form: Form, sent: Posted) -> Form:
         return replace(form, page=1)
     for file in sent.files:
         try:
-            decode(file.data, any_shape=True)
+            check_picture(file.data, any_shape=True)
         except UnreadableImage as error:
             raise UnreadableImage(f"{file.name}: {error}") from None
     added = bool(sent.fields.get("add"))

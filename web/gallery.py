@@ -1,4 +1,4 @@
-"""A collection's images as they are looked through: in the order of their ids, a piece at a time."""
+"""A collection's images as they are looked through: by their ids, a piece at a time."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode

@@ -19,7 +19,7 @@ from db.gallery_counts import Counts, counts, fold
 from db.manifest import FileFacts
 from db.models import ModelRow
 from db.relabel import decide_again
-from db.store import Batch, Features, ReadImage, store_batch
+from db.store import Batch, Failure, Features, ReadImage, store_batch
 from db.upgrade import upgrade
 from search.bulk import answer_many
 from search.one import answer_one
@@ -91,7 +91,7 @@ class Shop:
                 case 4 if known:
                     parts["unchanged"].append(claim.image_id)
                 case _:
-                    parts["failed"].append((claim.image_id, "damaged"))
+                    parts["failed"].append(Failure(claim.image_id, "damaged", "damaged"))
         size = len(parts["computed"])
         features = Features(
             rng.random((size, 56), np.float32), rng.random((size, 512), np.float32), (None,) * size
