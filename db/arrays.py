@@ -73,6 +73,14 @@ def feature_rows(
     return b"".join([*parts, COPY_END])
 
 
+def blob_rows(ids: Sequence[int], blobs: Sequence[bytes]) -> bytes:
+    """A whole binary COPY of `bigint, bytea` rows."""
+    parts = [COPY_HEADER]
+    for number, blob in zip(ids, blobs, strict=True):
+        parts += (struct.pack(">hiqi", 2, 8, number, len(blob)), blob)
+    return b"".join([*parts, COPY_END])
+
+
 def plain_rows(*columns: npt.NDArray[Any]) -> bytes:
     """A whole binary COPY of columns without NULL, each of its array's own width: int64 is a
     bigint, int32 an integer, float64 a double precision."""

@@ -75,8 +75,8 @@ QUALITY_LIMIT = 0.5
 LABEL_OF: dict[str, int] = {name: position for position, name in enumerate(NAMES, start=1)}
 
 
-def _start(column: str) -> int:
-    return LABEL_OF[f"{column}-1"] - 1
+# of each column, where its scores begin among the 56
+_START: dict[str, int] = {column: LABEL_OF[f"{column}-1"] - 1 for column in COLUMNS}
 
 
 def decide(scores: Sequence[float], cutoffs: Mapping[str, float] | None = None) -> list[int]:
@@ -89,19 +89,19 @@ def decide(scores: Sequence[float], cutoffs: Mapping[str, float] | None = None) 
     cutoffs = cutoffs or {}
     chosen: dict[str, int] = {}
     for column in COLUMNS:
-        start, count = _start(column), NUM_VALUES[column]
-        values = scores[start : start + count]
+        start, count = _START[column], NUM_VALUES[column]
         if count == 2:
-            limit = cutoffs.get(column, values[0])
-            chosen[column] = 2 if values[1] >= limit else 1
+            limit = cutoffs.get(column, scores[start])
+            chosen[column] = 2 if scores[start + 1] >= limit else 1
         else:
-            chosen[column] = 1 + max(range(count), key=lambda i: values[i])
+            values = scores[start : start + count]
+            chosen[column] = 1 + max(range(count), key=values.__getitem__)
     for group in (UPPER_COLUMNS, LOWER_COLUMNS):
         passed = [column for column in group if chosen[column] == 2]
-        best = max(passed, key=lambda c: scores[_start(c) + 1], default=None)
+        best = max(passed, key=lambda c: scores[_START[c] + 1], default=None)
         for column in passed:
             chosen[column] = 2 if column == best else 1
-    return [_start(column) + chosen[column] for column in COLUMNS]
+    return [_START[column] + chosen[column] for column in COLUMNS]
 
 
 def describe(labels: Sequence[int]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, text
 
 from db import manifest
-from db.arrays import feature_rows
+from db.arrays import blob_rows, feature_rows
 from db.attributes import decide
 from db.collections import bump, hold
 from db.driver import driver_of
@@ -140,14 +140,18 @@ def _update_images(connection: Connection, images: Sequence[ReadImage]) -> None:
             "heights": [image.height for image in images],
         },
     )
-    connection.execute(
-        text(
-            "INSERT INTO thumbnail (image_id, jpeg) SELECT * FROM"
-            " unnest(:ids ::bigint[], :jpegs ::bytea[])"
-            " ON CONFLICT (image_id) DO UPDATE SET jpeg = excluded.jpeg"
-        ),
-        {"ids": ids, "jpegs": [image.thumbnail for image in images]},
-    )
+    # the rows of `image` are locked now: of two workers that store one image the second waits above
+    connection.execute(text("DELETE FROM thumbnail WHERE image_id = ANY(:ids)"), {"ids": ids})
+    write_thumbnails(connection, blob_rows(ids, [image.thumbnail for image in images]))
+
+
+def write_thumbnails(connection: Connection, rows: bytes) -> None:
+    """A whole binary COPY into the table `thumbnail`, as `db.arrays.blob_rows` packs it."""
+    with driver_of(connection).cursor() as cursor, cursor.copy(_COPY_THUMBNAILS) as copy:
+        copy.write(rows)
+
+
+_COPY_THUMBNAILS = "COPY thumbnail (image_id, jpeg) FROM STDIN (FORMAT binary)"
 
 
 def _copy_features(

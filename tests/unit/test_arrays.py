@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.arrays import COPY_END, COPY_HEADER, embeddings_from_copy, feature_rows, plain_rows
+from db.arrays import (
+    COPY_END,
+    COPY_HEADER,
+    blob_rows,
+    embeddings_from_copy,
+    feature_rows,
+    plain_rows,
+)
 
 FLOAT = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -122,3 +129,9 @@ def test_plain_columns_say_what_they_hold(rows: list[tuple[int, int, float]]) ->
         [struct.pack(">q", big), struct.pack(">i", small), struct.pack(">d", real)]
         for big, small, real in rows
     ]
+
+
+@given(st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.binary(max_size=300))))
+def test_blobs_say_what_they_hold(rows: list[tuple[int, bytes]]) -> None:
+    data = blob_rows([number for number, _ in rows], [blob for _, blob in rows])
+    assert fields_of(data) == [[struct.pack(">q", number), blob] for number, blob in rows]

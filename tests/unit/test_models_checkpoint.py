@@ -297,7 +297,7 @@ def test_an_unknown_architecture(tmp_path: Path, net: nn.Module) -> None:
     path = tmp_path / "model.safetensors"
     save(path, net, replace(HEADER, architecture="transformer"))
     assert complaint(load, path).startswith(
-        "unknown architecture 'transformer'; known are joint-mobilenet_v2-parts, "
+        "unknown architecture 'transformer'; known are joint-mobilenet_v2-parts-fused, "
     )
 
 

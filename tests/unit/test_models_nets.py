@@ -47,6 +47,7 @@ def torchvision_net(trunk: str) -> nn.Module:
 
 def test_there_is_a_name_for_the_default_and_for_each_trunk_of_the_report() -> None:
     assert list(ARCHITECTURES) == [
+        "joint-mobilenet_v2-parts-fused",
         "joint-mobilenet_v2-parts",
         "joint-mobilenet_v2",
         *(f"seed-{trunk}" for trunk in FEATURES),
@@ -83,9 +84,8 @@ def test_a_name_that_is_no_architecture() -> None:
     with pytest.raises(BadCheckpoint) as caught:
         build("seed-vgg")
     assert str(caught.value) == (
-        "unknown architecture 'seed-vgg'; known are joint-mobilenet_v2-parts, joint-mobilenet_v2, "
-        "seed-alexnet, "
-        "seed-googlenet, seed-resnet34, seed-resnet50, seed-resnet152, seed-wide_resnet50_2, "
+        "unknown architecture 'seed-vgg'; known are joint-mobilenet_v2-parts-fused, "
+        "joint-mobilenet_v2-parts, joint-mobilenet_v2, seed-alexnet, seed-googlenet, seed-resnet34, seed-resnet50, seed-resnet152, seed-wide_resnet50_2, "
         "seed-resnext50_32x4d"
     )
 
