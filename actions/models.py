@@ -25,11 +25,15 @@ def shipped_checkpoint() -> Path:
     return _SHIPPED / "default.safetensors"
 
 
+def shipped_as(model: ModelRow) -> Path | None:
+    """The file of a model that comes with the program, with its card beside it; None for others."""
+    files = sorted(_SHIPPED.glob("*.safetensors"))
+    return next((path for path in files if content_hash(path) == model.content_hash), None)
+
+
 def is_former_default(model: ModelRow) -> bool:
     """Whether the model is one that an earlier version shipped as its default."""
-    shipped = shipped_checkpoint()
-    others = (path for path in sorted(_SHIPPED.glob("*.safetensors")) if path != shipped)
-    return any(content_hash(path) == model.content_hash for path in others)
+    return shipped_as(model) not in (None, shipped_checkpoint())
 
 
 def _candidates(model_hash: str) -> Iterator[Path]:

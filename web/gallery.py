@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from actions.browse import images_of
+from db.attributes import QUALITY_LIMIT
 from search.browse import StoredImage
 from search.pictures.captions import BRIEF, Attribute
 from web.facets import ticked_in
@@ -21,6 +22,11 @@ class Shot:
 
     image: StoredImage
     attributes: tuple[Attribute, ...]
+
+    @property
+    def is_junk(self) -> bool:
+        """Part of a person, or nobody, by the model's own judgement."""
+        return self.image.quality is not None and self.image.quality < QUALITY_LIMIT
 
     @property
     def brief(self) -> tuple[Attribute, ...]:

@@ -29,6 +29,10 @@ MOVE = """(value) => {
 }"""
 
 
+AT_REST = """() => document.readyState === "complete"
+    && !document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling")"""
+
+
 def asked(page: Any) -> dict[str, list[str]]:
     """What the address asks."""
     return parse_qs(urlsplit(page.url).query)
@@ -51,9 +55,10 @@ def search(page: Any, image: Path) -> None:
 
 def live(page: Any, act: Any, path: str = "/search/live") -> None:
     """Does something, and waits until what it changes stands on the page."""
+    page.wait_for_function(AT_REST)  # a click on what is just being drawn anew is lost
     with page.expect_response(lambda response: path in response.url):
         act()
-    page.wait_for_function("() => !document.querySelector('.htmx-request, .htmx-swapping')")
+    page.wait_for_function(AT_REST)
 
 
 def images(page: Any) -> list[str]:
@@ -279,15 +284,19 @@ def test_without_scripts(browser: Any, site: Site) -> None:
     page.goto("/search")
     page.set_input_files("#image", site.queries[0])
     page.click("label.pill:has(#is-gender-male)")
-    page.click("button >> text=Search")
+    with page.expect_navigation():
+        page.click("button >> text=Search")
     assert asked(page)["where"] == ["gender = male"]
     assert images_of(page)
-    page.click("text=How far everybody is")
+    with page.expect_navigation():
+        page.click("text=How far everybody is")
     assert "passed the filter" in page.inner_text("main")
     page.goto("/review?set=demo")
-    page.locator("button.no").last.click()
+    with page.expect_navigation():
+        page.locator("button.no").last.click()
     assert page.locator(".is-rejected").count() == 1
-    page.locator("button.undo").last.click()
+    with page.expect_navigation():
+        page.locator("button.undo").last.click()
     context.close()
 
 

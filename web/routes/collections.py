@@ -33,7 +33,7 @@ def retry(here: Here, name: str) -> Response:
 
 @router.get("/collections/{name:path}")
 def one_collection(request: Request, here: Here, name: str) -> Response:
-    """The page, or the part of it that the page's script asks for: `part` is `state` or `images`."""
+    """The page, or the part that its script asks for: `part` is `state` or `images`."""
     wanted = request.query_params.get("part", "") if is_part(request) else ""
     if wanted == "state":
         states = states_of(here.engine, name)

@@ -53,6 +53,8 @@ if (form) {
   }
 }
 
+if (byId("narrowing") && matchMedia("(max-width: 52rem)").matches) byId("narrowing").open = false;
+
 /* --- what is said: aloud for those who do not see it, and where something failed to all */
 
 function say(text, loud) {
@@ -81,11 +83,29 @@ document.addEventListener("htmx:afterSettle", () => {
 
 /* --- the slider: colours and number follow at once, the matches when it rests */
 
+let left = null; /* where the slider was left, until that is asked for */
+let forget = 0;
+
 document.addEventListener("input", (event) => {
   if (event.target.id !== "slider") return;
+  left = event.target.value;
+  clearTimeout(forget);
+  forget = setTimeout(() => (left = null), 1000);
   const share = (100 * event.target.value) / event.target.max;
   byId("cut-here").setAttribute("width", `${share}%`);
   byId("now").textContent = `up to ${Number(event.target.value)}`;
+});
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.elt.id === "slider") left = null;
+});
+
+/* the bars may be drawn anew before the hand has come to rest: the new slider goes where it was */
+document.addEventListener("htmx:afterSettle", () => {
+  const slider = byId("slider");
+  if (left === null || !slider || slider.value === left) return;
+  slider.value = left;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
 /* --- who came and who went, where one list takes the place of another */
