@@ -85,7 +85,8 @@ def test_a_name_that_is_no_architecture() -> None:
         build("seed-vgg")
     assert str(caught.value) == (
         "unknown architecture 'seed-vgg'; known are joint-mobilenet_v2-parts-fused, "
-        "joint-mobilenet_v2-parts, joint-mobilenet_v2, seed-alexnet, seed-googlenet, seed-resnet34, seed-resnet50, seed-resnet152, seed-wide_resnet50_2, "
+        "joint-mobilenet_v2-parts, joint-mobilenet_v2, seed-alexnet, seed-googlenet, "
+        "seed-resnet34, seed-resnet50, seed-resnet152, seed-wide_resnet50_2, "
         "seed-resnext50_32x4d"
     )
 

@@ -27,5 +27,5 @@ def test_a_picture_that_crashes_or_hangs_its_decoder_is_refused(what: str) -> No
 
 
 def test_what_is_no_picture_is_refused_in_the_same_words() -> None:
-    with pytest.raises(UnreadableImage, match="^an empty file$"):
+    with pytest.raises(UnreadableImage, match=r"^an empty file$"):
         check_picture(b"", any_shape=True)
