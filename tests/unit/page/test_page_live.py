@@ -2,7 +2,6 @@
 
 import re
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,24 +13,10 @@ from tests.web_client import (
     HOSTILE,
     RED,
     Client,
-    fake_network,
     image_ids,
     jpeg,
-    page_of_four,
     ranked,
 )
-
-
-@pytest.fixture(autouse=True)
-def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The fake network in place of the real one; what was loaded, in order."""
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-    return fake_network(monkeypatch)
-
-
-@pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Client:
-    return page_of_four(engine, tmp_path / "crops")
 
 
 def part(page: Client, path: str, cause: str = "facets", **fields: Any) -> httpx.Response:

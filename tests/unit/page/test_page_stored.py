@@ -19,27 +19,13 @@ from tests.web_client import (
     HOSTILE,
     RED,
     Client,
-    fake_network,
     image_ids,
     jpeg,
-    page_of_four,
     store,
 )
 from web.app import create_app
 from web.bars import distributions
 from web.limits import limits_chart
-
-
-@pytest.fixture(autouse=True)
-def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The fake network in place of the real one; what was loaded, in order."""
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-    return fake_network(monkeypatch)
-
-
-@pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Client:
-    return page_of_four(engine, tmp_path / "crops")
 
 
 def shown(body: str) -> list[int]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,26 +20,12 @@ from tests.web_client import (
     Client,
     alert,
     ask,
-    fake_network,
     image_ids,
     jpeg,
-    page_of_four,
     ranked,
 )
 from web.shown import MATCHES_A_PAGE
 from web.uploads import KEPT_SECONDS, UploadGone, Uploads
-
-
-@pytest.fixture(autouse=True)
-def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The fake network in place of the real one; what was loaded, in order."""
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-    return fake_network(monkeypatch)
-
-
-@pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Client:
-    return page_of_four(engine, tmp_path / "crops")
 
 
 def audit(engine: Engine) -> Sequence[Any]:

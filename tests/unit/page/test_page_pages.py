@@ -15,27 +15,12 @@ from tests.web_client import (
     RED,
     Client,
     ask,
-    fake_network,
     image_ids,
     jpeg,
-    page_of_four,
     ranked,
     store,
 )
 from web.app import create_app
-
-
-@pytest.fixture(autouse=True)
-def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """The fake network in place of the real one; what was loaded, in order."""
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-    return fake_network(monkeypatch)
-
-
-@pytest.fixture
-def page(engine: Engine, tmp_path: Path) -> Client:
-    return page_of_four(engine, tmp_path / "crops")
-
 
 # --- overview
 
