@@ -1,6 +1,7 @@
 """Evaluation with a report: plots and a page in a folder."""
 
 import shlex
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +76,19 @@ def reid_report(
         measured=_now(),
     )
     return report, write_report(target.folder, page)
+
+
+def reid_report_page(
+    engine: Engine, query: str, galleries: tuple[str, ...], model: str, purpose: str | None
+) -> bytes:
+    """The report's page alone, plots and all in one file, by distance.
+
+    Raises NoPlots, UnknownCollection, UnknownModel, CannotEvaluate.
+    """
+    with tempfile.TemporaryDirectory(prefix="reid-report-") as folder:
+        target = Target(Path(folder), purpose=purpose)
+        _, files = reid_report(lambda: engine, target, query, galleries, model)
+        return files[-1].read_bytes()
 
 
 def _strips(

@@ -17,8 +17,10 @@ from db.limits import SearchTookTooLong
 from db.models import UnknownModel
 from errors import ReidError, UsageError
 from images.decode import UnreadableImage
+from search.evaluate import CannotEvaluate
 from search.export import NothingToExport
 from search.read_run import UnknownRun
+from search.report.folder import NoPlots
 from search.reviewed import NotAsked
 from search.runs import CannotRun
 from search.stored import QueryExists, UnknownQuerySet
@@ -43,7 +45,9 @@ STATUS: tuple[tuple[type[ReidError], int], ...] = (
     (UploadTooSlow, 408),
     (UnsupportedContent, 415),
     (UnreadableImage, 422),
+    (CannotEvaluate, 422),
     (MetricsMissing, 501),
+    (NoPlots, 501),
     (UsageError, 400),
     (ReidError, 500),
 )

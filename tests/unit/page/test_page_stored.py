@@ -273,3 +273,34 @@ def test_who_may_look_may_not_change(engine: Engine) -> None:
     refused = page.post("/collections/gallery/retry", headers=reviewer)
     assert refused.status_code == 403
     assert "admin" in refused.text
+
+
+# --- an evaluation with its plots
+
+
+def test_an_evaluation_is_one_page_to_keep(page: Client, engine: Engine, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pictures = {"0001_c4_1.jpg": jpeg(RED), "0002_c5_1.jpg": jpeg(BLUE)}
+    store(engine, tmp_path / "asked", "asked", pictures)
+    address = "/models/evaluation?model=default&query=asked&gallery=gallery"
+    kept = page.get(f"{address}&purpose=test")
+    assert kept.status_code == 200, kept.text
+    assert kept.headers["content-disposition"] == 'attachment; filename="evaluation.html"'
+    assert kept.text.count("data:image/png;base64,") > 2
+    with engine.connect() as connection:
+        stmt = text("SELECT purpose FROM audit WHERE action = 'evaluate report'")
+        assert list(connection.scalars(stmt)) == ["test"]
+    wrong = page.get("/models/evaluation?model=default&query=asked")
+    assert wrong.status_code == 400
+    assert "choose whose images ask" in wrong.text
+    store(engine, tmp_path / "nameless", "nameless", {"1.jpg": jpeg(RED)})
+    nobody = page.get("/models/evaluation?model=default&query=nameless&gallery=gallery")
+    assert nobody.status_code == 422
+    assert "names a person" in nobody.text
+    assert page.get("/models/evaluation?model=nobody&query=a&gallery=gallery").status_code == 404
+
+
+def test_a_models_page_offers_an_evaluation(page: Client, engine: Engine) -> None:
+    with engine.connect() as connection:
+        name = connection.scalar(text("SELECT name FROM model WHERE active"))
+    assert "<option>gallery</option>" in page.get(f"/models/{name}").text
