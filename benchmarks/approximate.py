@@ -5,7 +5,8 @@
 Each HOME is a database that benchmarks/gallery.py has filled and `reid index build` has indexed.
 For each filter the closest fifty are asked of `answer_one(approximate=True)`, of an exact statement
 and of bare pgvector statements at several breadths. Each plan is asked all queries, twice, before
-the next one: right after another plan, a query finds its part of the graph in the processor's caches.
+the next one: right after another plan, a query would find its part of the graph in the processor's
+caches.
 Recall is the share of the exact fifty. Milliseconds are medians and mean little on a busy machine;
 their ratios within a row are what counts.
 """
