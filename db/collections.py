@@ -26,6 +26,8 @@ from db.gallery_counts import fold
 from db.schema import Collection, Image
 from errors import UsageError, did_you_mean
 
+UNNAMED_SPACE = "default"  # of collections for which nobody has named another
+
 
 class UnknownCollection(UsageError):
     """No collection of that name exists."""
@@ -78,7 +80,7 @@ def collection_called(connection: Connection, name: str, identities: str | None)
     """
     if not name.strip() or len(name) > 200:
         raise UsageError("a collection needs a name of 1 to 200 characters")
-    stmt = insert(Collection).values(name=name, identities=identities or "default")
+    stmt = insert(Collection).values(name=name, identities=identities or UNNAMED_SPACE)
     connection.execute(stmt.on_conflict_do_nothing())
     row = collection_named(connection, name)
     if identities is not None and row.identities != identities:

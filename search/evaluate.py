@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from db.collections import CollectionRow
+from db.collections import UNNAMED_SPACE, CollectionRow
 from db.models import ModelRow
 from db.schema import Feature
 from errors import ReidError
@@ -55,6 +55,7 @@ class TrainedOn:
     pids: tuple[int, ...]
     identity_space: str | None
     same_space: bool
+    told_apart: bool  # somebody has named another space for them
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class ReidReport:
     def about_training(self) -> str | None:
         """What to say where the model may know the evaluated people."""
         trained = self.trained_on
-        if not trained.pids:
+        if not trained.pids or trained.told_apart:
             return None
         first = ", ".join(str(pid) for pid in trained.pids[:5])
         people = (
@@ -175,7 +176,9 @@ class ReidTask:
         trained = set(header.get("trained_pids", ()))
         evaluated = set(self.queries.pids_G[self.rows_Q].tolist())
         space = header.get("identity_space") if trained else None
-        return TrainedOn(tuple(sorted(evaluated & trained)), space, space == self.query.identities)
+        own = self.query.identities
+        told_apart = own not in (space, UNNAMED_SPACE)
+        return TrainedOn(tuple(sorted(evaluated & trained)), space, own == space, told_apart)
 
 
 def load_task(

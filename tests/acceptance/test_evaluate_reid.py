@@ -75,6 +75,14 @@ def named(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_of_people_who_are_told_apart_nothing_is_said(reid: Reid, named: Path) -> None:
+    """Somebody has named their space, and it is not the model's."""
+    assert reid("ingest", named, "--collection", "c", "--identities", "elsewhere").code == 0
+    result = reid("evaluate", "reid", "--query", "c", "--gallery", "c", "--format", "json")
+    assert "trained" not in result.err
+    assert result.json("evaluate-reid")["trained_on_if_same_space"] == 6
+
+
 @pytest.mark.parametrize("same_space", [True, False])
 def test_people_that_the_model_was_trained_on_are_named(
     reid: Reid, named: Path, same_space: bool
