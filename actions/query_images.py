@@ -29,9 +29,11 @@ class UnknownImage(UsageError):
 
 @dataclass(frozen=True)
 class Content:
-    """An image file's bytes, where there is no file to read: an upload."""
+    """An image file's bytes, where there is no file to read: an upload. One that was `tried` has
+    passed `check_picture` already."""
 
     data: bytes
+    tried: bool = False
 
 
 Source = bytes | str | Content  # a path, or the content itself
@@ -96,11 +98,9 @@ def embed_files(
     failed: dict[str, str] = {}
     for name, source in files:
         try:
-            if isinstance(source, Content):
-                data = source.data
+            data = source.data if isinstance(source, Content) else read_file(source)
+            if isinstance(source, Content) and not source.tried:
                 check_picture(data, any_shape=True)
-            else:
-                data = read_file(source)
             decoded[name] = content_hash(data), decode(data, any_shape=True)
         except UnreadableImage as error:
             failed[name] = str(error)

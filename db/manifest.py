@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+STATES = ("pending", "leased", "done", "failed")
 LEASE_S = 600
 _WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
 MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever

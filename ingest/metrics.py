@@ -14,11 +14,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from db import manifest
+from db.manifest import STATES
 from db.store import Batch
 from errors import ReidError
 from ingest.worker import Observer
 
-STATES = ("pending", "leased", "done", "failed")
 _WINDOW_S = 60.0
 _SHARE = 20  # counting takes at most one twentieth of the time, however large the manifest is
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)

@@ -77,7 +77,7 @@ def who(here: State, form: Form) -> Who:
         while name in files:  # what is pasted is always called alike
             number += 1
             name = f"{upload.name} ({number})"
-        files[name] = Content(upload.data)
+        files[name] = Content(upload.data, tried=True)  # when it was kept
     return Who(tuple(files.items()), form.image_ids())
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from starlette.types import Scope
 
+from db.manifest import STATES
 from errors import ReidError
 
-STATES = ("pending", "leased", "done", "failed")
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 

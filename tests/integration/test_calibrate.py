@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
 
-from cli import run as run_command
 from db.models import ModelRow
 from errors import UsageError
 from models.calibration import MIN_PEOPLE, TooFewPeople
@@ -225,24 +223,6 @@ def test_nothing_to_calibrate_on(engine: Engine, model: ModelRow) -> None:
 
 
 # --- the command
-
-
-@pytest.fixture
-def reid(
-    database_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setenv("REID_DATABASE_URL", database_url)
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run_command([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.mark.usefixtures("people")

@@ -1,7 +1,7 @@
 """`reid calibrate --verdicts`: the distance of `auto` from what reviewers have said."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from sqlalchemy import Engine, text
 from actions.calibrate import Asked, Calibrated
 from actions.calibrate import calibrate as run_calibration
 from actions.verdicts import decide
-from cli import run as run_command
 from db.audit import entries
 from db.collections import CollectionRow
 from db.models import ModelRow
@@ -337,24 +336,6 @@ def test_what_does_not_go_together(engine: Engine) -> None:
 
 
 # --- the command
-
-
-@pytest.fixture
-def reid(
-    database_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.setenv("REID_DATABASE_URL", database_url)
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run_command([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -8,32 +8,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine, text
 
-from cli import run
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "schemas" / "erase.json"
 Reid = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def reid(
-    database_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Reid:
-    """One command line: exit code, stdout, stderr."""
-    monkeypatch.setenv("REID_DATABASE_URL", database_url)
-    monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("REID_ACTOR", "tester")
-
-    def call(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = run([str(word) for word in words])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
