@@ -124,7 +124,7 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
 def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
     """Raises CannotListen."""
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: f"port {port} of {host} is in use; choose another one with --port",
@@ -133,6 +133,10 @@ def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.soc
         }
         said = reasons.get(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}")
         raise CannotListen(said) from None
+    # accepted sockets inherit it; the event loop sets it on sockets of its own making alone, and
+    # without it the body of an answer waits until the client has acknowledged the headers
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _url(host: str, port: int) -> str:
