@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Engine
 
 from actions.models import chosen
-from db.attributes import QUALITY_LIMIT
 from db.audit import record
 from db.collections import collection_named
 from search import export, runs, stored
 from search.pictures.files import write_whole
+from vocabulary import QUALITY_LIMIT
 
 
 def list_sets(engine: Engine) -> list[dict[str, Any]]:

@@ -11,12 +11,12 @@ from sqlalchemy import Engine
 from actions.answers import to_json
 from actions.queries import pictures_of_run
 from actions.search import thumbnails_of
-from db.attributes import FIELDS
 from db.audit import record
 from search.pictures.page import matches_html
 from search.pictures.records import Picture
 from search.pictures.sheet import contact_sheet
 from search.runs import latest_run
+from vocabulary import FIELDS
 
 FACTS = (
     "rank", "image_id", "collection", "path", "distance", "rerank_distance", "pid", "camid",

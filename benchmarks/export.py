@@ -37,7 +37,6 @@ sys.path.insert(0, str(ROOT))
 from actions.queries import run as query_run  # noqa: E402
 from actions.sets import export_reid_test  # noqa: E402
 from db.arrays import embeddings_from_copy, feature_rows  # noqa: E402
-from db.attributes import decide  # noqa: E402
 from db.collections import collection_called  # noqa: E402
 from db.connect import Place, make_engine  # noqa: E402
 from db.embedded import EmbeddedServer  # noqa: E402
@@ -50,6 +49,7 @@ from models.checkpoint import Header  # noqa: E402
 from models.transforms import Preprocessing  # noqa: E402
 from search.question import Question  # noqa: E402
 from search.stored import NewImage, NewQuery, add_queries  # noqa: E402
+from vocabulary import decide  # noqa: E402
 
 SET = "benchmark"
 BLOCK, FILL_BLOCK = 256, 2000

@@ -29,11 +29,11 @@ sys.path.insert(0, str(ROOT))
 
 from actions.models import chosen  # noqa: E402
 from db.arrays import feature_rows  # noqa: E402
-from db.attributes import COLUMNS, NUM_VALUES, decide  # noqa: E402
 from db.collections import bump, collection_called  # noqa: E402
 from db.connect import Place, open_database  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.store import write_features  # noqa: E402
+from vocabulary import COLUMNS, NUM_VALUES, decide  # noqa: E402
 
 BLOCK = 20_000  # images; people do not reach over blocks
 COLLECTION = "drawn"

@@ -32,13 +32,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.costs import Cost, Meter, own_database, total
 from db import manifest, store
 from db.arrays import blob_rows, feature_rows
-from db.attributes import decide
 from db.collections import CollectionRow, collection_called
 from db.manifest import Claim, FileFacts
 from db.models import ModelRow, register
 from db.store import Batch, Features, ReadImage, store_batch, write_features, write_thumbnails
 from models.checkpoint import Header
 from models.transforms import Preprocessing
+from vocabulary import decide
 
 THUMBNAIL_BYTES = 2284  # the mean of real crops of 64x128
 STORE, FEATURES, BOTH = "store_batch", "COPY of features", "COPY of features, thumbnails"

@@ -6,7 +6,7 @@ import click
 
 from commands import options
 from commands.output import note
-from db.attributes import QUALITY_LIMIT
+from vocabulary import QUALITY_LIMIT
 
 
 @click.group()

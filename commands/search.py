@@ -129,7 +129,7 @@ _SHOWN = ("gender", "upper_color", "lower_color")
 
 
 def _columns(*, every_attribute: bool, reranked: bool) -> list[str]:
-    from db.attributes import FIELDS
+    from vocabulary import FIELDS
 
     facts = ["query", "rank", "image_id", "collection", "path", "distance", "pid", "camid"]
     if reranked:

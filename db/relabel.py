@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, text
 
-from db.attributes import decide
 from db.collections import all_collections, bump, hold
 from db.models import current_cutoffs
+from vocabulary import decide
 
 _CHUNK = 5_000
 

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, text
 
 from db import manifest
 from db.arrays import blob_rows, feature_rows
-from db.attributes import decide
 from db.collections import bump, hold
 from db.driver import driver_of
 from db.faults import reached
 from db.models import current_cutoffs
+from vocabulary import decide
 
 ERASED = "this image was erased; it is not taken in again"
 

@@ -4,8 +4,8 @@ Each of the 12 fields is a column (`gender`, `upper_color`, ...) beside its scor
 model is of that value, a probability in [0, 1].
 """
 
-from db.attributes import COLUMNS, FIELDS, LABEL_OF, Field
 from db.gallery_counts import TRIGGERS
+from vocabulary import COLUMNS, FIELDS, LABEL_OF, Field
 
 
 def _column_of(name: str) -> int:

@@ -19,11 +19,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from db.attributes import COLUMNS
 from drawn.camera import CAMERAS
 from drawn.person import Person, draw_lots
 from drawn.plan import DISTRACTOR, Shot, choose_queries, shots_of
 from errors import UsageError
+from vocabulary import COLUMNS
 
 # Raised by one whenever the same parameters would give other bytes.
 VERSION = 1

@@ -3,7 +3,7 @@
 import colorsys
 from random import Random
 
-from db.attributes import LOWER_COLORS, UPPER_COLORS
+from vocabulary import LOWER_COLORS, UPPER_COLORS
 
 Color = tuple[int, int, int]
 

@@ -11,9 +11,9 @@ from random import Random
 from types import MappingProxyType
 from typing import TypeVar
 
-from db.attributes import COLUMNS, LOWER_COLORS, LOWER_COLUMNS, NUM_VALUES, UPPER_COLUMNS
 from drawn import palette
 from drawn.palette import Color, shade_of
+from vocabulary import COLUMNS, LOWER_COLORS, LOWER_COLUMNS, NUM_VALUES, UPPER_COLUMNS
 
 T = TypeVar("T")
 

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from db.attributes import COLUMNS, NUM_VALUES
 from errors import UsageError
+from vocabulary import COLUMNS, NUM_VALUES
 
 
 class BadAnnotations(UsageError):

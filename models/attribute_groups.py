@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from db.attributes import COLUMNS, FIELDS, LABEL_OF, Field
+from vocabulary import COLUMNS, FIELDS, LABEL_OF, Field
 
 Ints = npt.NDArray[np.integer]
 Bits = npt.NDArray[np.bool_]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES
 from models.attribute_groups import GroupMetrics, bits_of, evaluate_groups
+from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from db.attributes import COLUMNS, NAMES
 from errors import ReidError
 from models.transforms import Preprocessing
+from vocabulary import COLUMNS, NAMES
 
 FORMAT = 1
 _KEY = "reid"

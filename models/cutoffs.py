@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES, decide, values_in_order
+from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES, decide, values_in_order
 
 MIN_RARE = 10  # people with the rarer value: below it, a cut-off would follow one coat
 MIN_GAIN = 0.01  # of cross-fitted balanced accuracy: less is noise

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from db.attributes import COLUMNS, NUM_VALUES
 from models.trunks import MobileNetV2
+from vocabulary import COLUMNS, NUM_VALUES
 
 NUM_SCORES = sum(NUM_VALUES.values())
 EMBEDDING_DIM = 512

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from db.attributes import COLUMNS, NUM_VALUES
+from vocabulary import COLUMNS, NUM_VALUES
 
 _SIZES = [NUM_VALUES[column] for column in COLUMNS]
 

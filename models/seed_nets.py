@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from db.attributes import NAMES
+from vocabulary import NAMES
 
 TRUNKS: tuple[str, ...] = (
     "alexnet",

@@ -4,7 +4,6 @@
 
 import numpy as np
 
-from db.attributes import decide, values_in_order
 from models.attribute_metrics import AttributeMetrics, evaluate_attributes
 from models.data import LabelledImages, query_mask
 from models.distances import l2_distances
@@ -12,6 +11,7 @@ from models.loop import Validation
 from models.match_strip import match_strip
 from models.metrics import evaluate_distmat
 from models.outputs import FloatRows
+from vocabulary import decide, values_in_order
 
 
 def validate_reid(images: LabelledImages, embeddings_ND: FloatRows) -> Validation:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
-from db.attributes import values_in_order
 from db.collections import CollectionRow
 from db.models import ModelRow
 from models.annotations import read_annotations
 from search.evaluate import CannotEvaluate
+from vocabulary import values_in_order
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from db.attributes import describe
 from db.models import ModelRow
 from db.schema import Feature
 from search.filters.tree import Filter
@@ -19,6 +18,7 @@ from search.question import Question, Scope
 from search.read_run import UnknownRun
 from search.statement import passing
 from search.verdicts import SAID
+from vocabulary import describe
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from db.attributes import COLUMNS, values_in_order
 from db.collections import CollectionRow
 from db.models import ModelRow
 from errors import ReidError
 from search.names import exported, in_collection, shortest, unambiguous
+from vocabulary import COLUMNS, values_in_order
 
 
 class NothingToExport(ReidError):

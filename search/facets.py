@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, select
 from sqlalchemy.sql.util import ClauseAdapter
 
-from db.attributes import FIELDS
 from db.schema import Feature
 from search.filters.leaves import LabelIs
 from search.filters.sql import where
 from search.filters.tree import And, Filter
 from search.question import Question, Scope
 from search.statement import passing
+from vocabulary import FIELDS
 
 Counts = Mapping[str, Mapping[str, int]]  # field -> word -> images
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, func
 
-from db.attributes import describe
 from db.schema import Collection, Feature, Image
 from search.approximate import closest_by_index, route
 from search.distance import margin
@@ -27,6 +26,7 @@ from search.statement import (
     passing,
 )
 from search.work import EXACT, Route, Work
+from vocabulary import describe
 
 _SPARE = 16
 

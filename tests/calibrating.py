@@ -13,13 +13,13 @@ from sqlalchemy import Engine, text
 from actions.calibrate import Asked, Calibrated
 from actions.calibrate import calibrate as run_calibration
 from db import models as registry
-from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES
 from db.models import ModelRow
 from models.calibration import MIN_PEOPLE
 from models.checkpoint import Header
 from models.transforms import Preprocessing
 from search.calibrate import DistanceReport
 from tests.fakes import SIZE, Stored, collection, store
+from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES
 
 PEOPLE = MIN_PEOPLE + 5
 TRAINED = (900, 901, 902)

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, Engine, insert, text
 
 from db import models as registry
 from db.arrays import feature_rows
-from db.attributes import decide
 from db.collections import CollectionRow, collection_called
 from db.models import ModelRow
 from db.schema import Image as ImageTable
@@ -30,6 +29,7 @@ from ingest.worker import Progress, Worker
 from models.checkpoint import Header
 from models.outputs import Outputs
 from models.transforms import Pixels, Preprocessing
+from vocabulary import decide
 
 FloatRows = npt.NDArray[np.float32]
 SIZE = (4, 8)  # width, height of what the network looks at

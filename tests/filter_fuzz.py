@@ -3,10 +3,10 @@
 import random
 from collections.abc import Iterator
 
-from db.attributes import FIELD_BY_NAME, NAMES
 from search.filters.fields import FIELD_NAMES, kind_of
 from search.filters.text import quoted
 from tests.filter_trees import CAMERAS, COLLECTIONS, PATHS, PIDS, SCORES
+from vocabulary import FIELD_BY_NAME, NAMES
 
 ATTACKS = (
     "'; DROP TABLE image; --",

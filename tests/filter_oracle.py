@@ -5,7 +5,6 @@ from ctypes import c_float
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.attributes import FIELD_BY_NAME, LABEL_OF, describe
 from search.filters.leaves import (
     LabelIs,
     NumberCompare,
@@ -17,6 +16,7 @@ from search.filters.leaves import (
     TimeCompare,
 )
 from search.filters.tree import And, Filter, Not, Or
+from vocabulary import FIELD_BY_NAME, LABEL_OF, describe
 
 OPS = {
     "=": operator.eq,

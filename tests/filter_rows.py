@@ -5,14 +5,14 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, insert
 
-from db.attributes import COLUMNS, LABEL_OF, LOWER_COLUMNS, UPPER_COLUMNS
 from db.schema import Collection, Feature, Image, Model
 from tests.filter_oracle import Row, real
 from tests.filter_trees import CAMERAS, COLLECTIONS, PATHS, PIDS, SCORES, TIMES
+from vocabulary import COLUMNS, LABEL_OF, LOWER_COLUMNS, UPPER_COLUMNS
 
 
 def random_labels(chance: random.Random) -> tuple[int, ...]:
-    """27 labels with at most one upper and one lower colour, as `db.attributes.decide` gives."""
+    """27 labels with at most one upper and one lower colour, as `vocabulary.decide` gives."""
     value = {column: chance.choice((1, 2)) for column in COLUMNS} | {"age": chance.randint(1, 4)}
     for group in (UPPER_COLUMNS, LOWER_COLUMNS):
         chosen = chance.choice((None, *group))

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from db.attributes import FIELDS, NAMES
 from search.filters.leaves import (
     COMPARISONS,
     ORDERS,
@@ -18,6 +17,7 @@ from search.filters.leaves import (
     TimeCompare,
 )
 from search.filters.tree import And, Filter, Not, Or
+from vocabulary import FIELDS, NAMES
 
 # 1e-60 is zero as float4, 1e-45 its smallest number, 0.8 one that float4 and float8 round apart
 SCORES = (0.0, 1e-60, 1e-45, 0.1, 0.5, 0.8, 0.30000001192092896, 1.0)

@@ -8,7 +8,6 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from db.attributes import decide
 from db.collections import CollectionRow
 from db.models import ModelRow
 from search.filters.parse import parse
@@ -16,6 +15,7 @@ from search.filters.tree import Filter
 from search.question import QueryPerson, Question
 from tests.fakes import Stored, store
 from tests.filter_oracle import Row, holds
+from vocabulary import decide
 
 FILTERS = (
     None,

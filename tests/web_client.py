@@ -15,9 +15,9 @@ from PIL import Image
 from sqlalchemy import Engine, text
 
 from actions.ingest import Options, ingest
-from db.attributes import NAMES
 from models.outputs import Outputs
 from models.transforms import Pixels, Preprocessing
+from vocabulary import NAMES
 from web.app import create_app
 
 GENDER = NAMES.index("gender-1")

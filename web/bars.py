@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from db.attributes import FIELDS
 from search.facets import Counts
+from vocabulary import FIELDS
 from web.facets import label_of
 from web.form import Form
 

@@ -8,12 +8,12 @@ scores, cameras - is in the text alone, and ticking leaves it as it is.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from db.attributes import FIELD_BY_NAME, FIELDS
 from search.facets import Counts, joined, parts_of, take_apart
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse
 from search.filters.text import to_text
 from search.filters.tree import Filter
+from vocabulary import FIELD_BY_NAME, FIELDS
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from actions.browse import images_of
-from db.attributes import QUALITY_LIMIT
 from search.browse import StoredImage
 from search.pictures.captions import BRIEF, Attribute
+from vocabulary import QUALITY_LIMIT
 from web.facets import ticked_in
 from web.form import Form
 from web.render import in_path

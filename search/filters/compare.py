@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from datetime import MAXYEAR, timedelta
 
-from db.attributes import FIELD_BY_NAME
 from search.filters.errors import BadFilter
 from search.filters.fields import INT_RANGES, YES_NO, kind_of, listed, shown
 from search.filters.leaves import (
@@ -24,6 +23,7 @@ from search.filters.leaves import (
 )
 from search.filters.tree import And, Filter, Not
 from search.filters.values import DAY, moment
+from vocabulary import FIELD_BY_NAME
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)

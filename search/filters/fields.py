@@ -2,8 +2,8 @@
 
 | kind | fields | compared |
 |---|---|---|
-| label | the 12 of `db.attributes.FIELDS` | with their words, on the decided labels |
-| score | the 56 of `db.attributes.NAMES` | with a number in [0, 1] |
+| label | the 12 of `vocabulary.FIELDS` | with their words, on the decided labels |
+| score | the 56 of `vocabulary.NAMES` | with a number in [0, 1] |
 | real | quality | with a number; may be unknown |
 | int | camera, pid | with whole numbers; may be unknown |
 | text | collection | with a name, case and all |
@@ -15,9 +15,9 @@ unknown |
 from collections.abc import Sequence
 from typing import Literal
 
-from db.attributes import FIELD_BY_NAME, FIELDS, LABEL_OF, NAMES
 from errors import did_you_mean
 from search.filters.errors import BadFilter
+from vocabulary import FIELD_BY_NAME, FIELDS, LABEL_OF, NAMES
 
 Kind = Literal["label", "score", "real", "int", "text", "path", "time"]
 

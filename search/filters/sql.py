@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.types import TypeEngine
 
-from db.attributes import FIELD_BY_NAME, LABEL_OF
 from db.schema import Collection, Feature, Image
 from search.filters.leaves import (
     LabelIs,
@@ -40,6 +39,7 @@ from search.filters.leaves import (
 )
 from search.filters.tree import And, Filter, Leaf, Not, Or, leaves
 from search.filters.values import as_real
+from vocabulary import FIELD_BY_NAME, LABEL_OF
 
 Condition = ColumnElement[bool]
 

@@ -5,10 +5,10 @@ import re
 import struct
 from datetime import UTC, datetime
 
-from db.attributes import FIELD_BY_NAME
 from errors import did_you_mean
 from search.filters.errors import BadFilter
 from search.filters.fields import INT_RANGES, Kind, kind_of, listed, shown
+from vocabulary import FIELD_BY_NAME
 
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 DATE_TIME = re.compile(

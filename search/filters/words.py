@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from db.attributes import FIELDS
 from search.filters.fields import YES_NO, listed
 from search.filters.leaves import (
     LabelIs,
@@ -17,6 +16,7 @@ from search.filters.leaves import (
 )
 from search.filters.text import quoted
 from search.filters.tree import And, Filter, Leaf, Not, Or
+from vocabulary import FIELDS
 
 MOST = 10  # values that are named; of more, the first ones
 

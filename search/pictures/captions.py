@@ -5,10 +5,10 @@ What stands under a match and what is said of an answer; `frames.py` says what t
 
 from dataclasses import dataclass
 
-from db.attributes import FIELD_BY_NAME, FIELDS
 from search.pictures.frames import Frame, frame_of
 from search.pictures.records import Picture
 from search.records import Answer, Match
+from vocabulary import FIELD_BY_NAME, FIELDS
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from db.attributes import FIELD_BY_NAME
 from errors import did_you_mean
 from search.records import Answer
+from vocabulary import FIELD_BY_NAME
 
 
 @dataclass(frozen=True)

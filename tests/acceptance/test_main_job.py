@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-from db.attributes import COLUMNS
 from search.export import read_reid_test
 from tests.acceptance.conftest import Reid
+from vocabulary import COLUMNS
 
 
 def test_from_a_folder_of_crops_to_a_filtered_search(reid: Reid, people: Path) -> None:

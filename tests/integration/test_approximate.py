@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from db import indexes
-from db.attributes import LABEL_OF, NAMES
 from db.collections import CollectionRow
 from db.models import ModelRow
 from search import approximate
@@ -22,6 +21,7 @@ from search.question import QueryPerson, Question, Scope
 from search.rerank import Reranking
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.search_oracle import Case, brute_force, cases, fill, limit_of
+from vocabulary import LABEL_OF, NAMES
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from sqlalchemy import Engine, text
 
 from actions.calibrate import Calibrated
 from db import models as registry
-from db.attributes import LABEL_OF, decide
 from db.models import ModelRow, current_cutoffs
 from ingest.worker import Worker
 from models.annotations import BadAnnotations
@@ -46,6 +45,7 @@ from tests.fakes import (
 )
 from tests.query_sets import add, query, run
 from tests.rows import column
+from vocabulary import LABEL_OF, decide
 
 
 @pytest.fixture

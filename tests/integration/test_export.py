@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import Engine
 
 from actions.queries import named_files
-from db.attributes import COLUMNS, column_values, decide
 from db.collections import CollectionRow
 from db.models import ModelRow
 from search.export import NothingToExport, classification, read_reid_test, reid_test
@@ -26,6 +25,7 @@ from tests.fakes import (
     write_pictures,
 )
 from tests.query_sets import add, at, exported, query, run
+from vocabulary import COLUMNS, column_values, decide
 
 
 @pytest.fixture

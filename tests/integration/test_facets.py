@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import Engine
 
-from db.attributes import FIELDS
 from db.collections import all_collections
 from db.models import ModelRow, all_models
 from search.facets import facet_counts, joined, take_apart
@@ -21,6 +20,7 @@ from tests.fakes import store as store_items
 from tests.filter_oracle import Row, holds
 from tests.filter_rows import random_row, store
 from tests.filter_trees import trees
+from vocabulary import FIELDS
 
 
 @pytest.fixture

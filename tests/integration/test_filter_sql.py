@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import Engine, Select, func, select, text
 
-from db.attributes import FIELDS
 from db.schema import Collection, Feature, Image
 from search.filters.parse import parse
 from search.filters.sql import needs_collection, needs_image, where
@@ -15,6 +14,7 @@ from search.filters.tree import Filter
 from tests.filter_oracle import Row, holds, real
 from tests.filter_rows import random_labels, random_row, store
 from tests.filter_trees import trees
+from vocabulary import FIELDS
 
 
 def statement(filter: Filter) -> Select[int]:

@@ -14,11 +14,11 @@ from PIL import Image, ImageColor
 from sqlalchemy import Engine, text
 
 from cli import run
-from db.attributes import COLUMNS
 from db.models import ModelRow
 from search.pictures.frames import OTHER, SAME, UNKNOWN
 from search.report import folder as report_folder
 from tests.fakes import FakeNetwork, ingest, names, register_fake_model, write_pictures
+from vocabulary import COLUMNS
 
 REID = ("evaluate", "reid", "--query", "query", "--gallery", "gallery", "--gallery", "<b>others")
 PLOTS = ["cmc.png", "distances.png", "precision-recall.png"]

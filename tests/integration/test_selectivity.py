@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, Engine, func, text
 
-from db.attributes import LABEL_OF
 from db.connect import Place, make_engine
 from db.schema import Feature
 from search.filters.parse import parse
@@ -18,6 +17,7 @@ from search.question import QueryPerson, Question, Scope
 from search.selectivity import Estimate, estimate
 from search.statement import passing, planned
 from tests.fakes import Stored, collection, register_fake_model, store
+from vocabulary import LABEL_OF
 
 ROWS = 20_000  # 6,700 pages
 IMAGES = 20  # of a person, one after the other, as files in sorted order come

@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Engine, text
 
-from db.attributes import FIELDS, LABEL_OF, NAMES, decide, describe
 from db.collections import collections_named
 from db.models import ModelRow
 from search.filters.parse import parse
 from search.one import answer_one
 from search.question import QueryPerson, Question, Scope
 from tests.fakes import Stored, collection, register_fake_model, store
+from vocabulary import FIELDS, LABEL_OF, NAMES, decide, describe
 
 SQL_PAGE = Path(__file__).resolve().parents[2] / "docs" / "sql.md"
 Floats = npt.NDArray[np.float32]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.attributes import COLUMNS, LABEL_OF, NUM_VALUES, UPPER_COLUMNS, column_values, decide
 from models.cutoffs import MIN_RARE, TWO_VALUED, ColumnCutoff, _best_cutoff, _folds, choose_cutoffs
+from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES, UPPER_COLUMNS, column_values, decide
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

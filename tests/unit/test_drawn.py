@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from db.attributes import COLUMNS, LOWER_COLUMNS, NUM_VALUES, UPPER_COLUMNS
 from drawn import palette
 from drawn.camera import CAMERAS
 from drawn.dataset import Counts, FolderHoldsOther, ImpossibleSize, draw_dataset
@@ -26,6 +25,7 @@ from drawn.pose import Pose
 from drawn.sheet import caption, contact_sheet
 from drawn.shot import shoot
 from errors import UsageError
+from vocabulary import COLUMNS, LOWER_COLUMNS, NUM_VALUES, UPPER_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 SMALL = {"train_people": 2, "test_people": 2, "images_per_person": 4, "distractors": 3}

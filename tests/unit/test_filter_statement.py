@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import create_engine
 
-from db.attributes import LABEL_OF
 from search.filters.parse import parse
 from search.filters.sql import needs_collection, needs_image, where
 from search.filters.tree import Filter
 from tests.filter_trees import trees
+from vocabulary import LABEL_OF
 
 DIALECT = create_engine("postgresql+psycopg://").dialect
 

@@ -171,8 +171,9 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
-def test_errors_needs_the_standard_library_only() -> None:
-    assert imported_names(ROOT / "errors.py") <= sys.stdlib_module_names
+@pytest.mark.parametrize("name", ["errors", "vocabulary"])
+def test_what_everybody_imports_needs_the_standard_library_only(name: str) -> None:
+    assert imported_names(ROOT / f"{name}.py") <= sys.stdlib_module_names
 
 
 def test_the_command_line_knows_no_torch() -> None:

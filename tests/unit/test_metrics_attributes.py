@@ -18,7 +18,13 @@ from sklearn.metrics import (
     f1_score,
 )
 
-from db.attributes import (
+from models.attribute_metrics import (
+    AttributeMetrics,
+    ColumnMetrics,
+    average_precision,
+    evaluate_attributes,
+)
+from vocabulary import (
     COLUMNS,
     FIELDS,
     LABEL_OF,
@@ -28,12 +34,6 @@ from db.attributes import (
     column_values,
     decide,
     describe,
-)
-from models.attribute_metrics import (
-    AttributeMetrics,
-    ColumnMetrics,
-    average_precision,
-    evaluate_attributes,
 )
 
 Ints = npt.NDArray[np.int64]

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from db.attributes import NAMES
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header, to_metadata
 from models.joint_net import WITH_PARTS, JointNet
 from models.nets import load, save
 from models.transforms import JOINT, SEED
+from vocabulary import NAMES
 
 ROOT = Path(__file__).parents[2]
 WAY_OUT = "expected a checkpoint that `reid train` wrote"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db.attributes import COLUMNS, NUM_VALUES
 from models.annotations import BadAnnotations, read_annotations
 from models.data import BadTrainingData, load_training_folder
 from models.transforms import JOINT, Preprocessing
+from vocabulary import COLUMNS, NUM_VALUES
 
 TINY = Preprocessing(8, 4)
 PEOPLE = (1, 2, 7, 30)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
-from db.attributes import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
 from models.checkpoint import Header
 from models.extractor import Extractor, UnknownDevice, choose_device
 from models.folding import fold
@@ -20,6 +19,7 @@ from models.nets import ARCHITECTURES, parameter_count, save
 from models.tensors import normalise
 from models.transforms import JOINT, Pixels, Preprocessing
 from models.trunks import MobileNetV2, load_in_order
+from vocabulary import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
 
 # The same image in batches of 16, 37 and 64, on one thread and on two: equal to the bit. In smaller
 # ones, which take other kernels: numbers 5e-7 apart, embeddings 2e-6 (L2). The limits leave room

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from db.attributes import COLUMNS, NUM_VALUES
 from models.identity import Identities
 from models.losses import (
     ColumnCrossEntropy,
@@ -22,6 +21,7 @@ from models.losses import (
     pairwise_l2,
 )
 from models.recipe import JointRecipe
+from vocabulary import COLUMNS, NUM_VALUES
 
 
 def generator(seed: int) -> torch.Generator:

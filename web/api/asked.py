@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from actions.search import Asked
-from db.attributes import QUALITY_LIMIT
+from vocabulary import QUALITY_LIMIT
 
 MAX_ID = 2**53 - 1  # beyond it, not every whole number is one of JSON's
 MAX_IMAGES = 16  # of one request

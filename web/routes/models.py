@@ -8,8 +8,8 @@ from actions.model_card import card
 from actions.models import chosen
 from actions.report import reid_report_page
 from actions.status import calibrated_on, list_collections, list_models
-from db.attributes import COLUMNS, NUM_VALUES
 from errors import UsageError
+from vocabulary import COLUMNS, NUM_VALUES
 from web.limits import limits_chart
 from web.render import render
 from web.state import Here

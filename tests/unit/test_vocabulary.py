@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.attributes import (
+from vocabulary import (
     COLUMNS,
     FIELDS,
     LABEL_OF,
