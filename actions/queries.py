@@ -28,7 +28,7 @@ from search.names import unambiguous
 from search.pictures.records import Picture
 from search.read_run import stored_answers
 from search.runs import RunSummary, matched_images, run_set
-from search.stored import NewImage, NewQuery, add_queries
+from search.stored import NAME_BYTES, NewImage, NewQuery, add_queries
 
 
 class NoQueries(UsageError):
@@ -125,7 +125,7 @@ def _add(
     question = asked.question(model)
     with engine.connect() as connection:
         scope = asked.scope(connection, model)
-    images, failed = _without_erased(engine, *embed(model))
+    images, failed = _storable(engine, *embed(model))
     if not images:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
         raise NoQueries(f"none of {len(failed)} images can be a query ({reasons})")
@@ -148,12 +148,15 @@ def _add(
     return Added(count, known, failed, {})
 
 
-def _without_erased(
-    engine: Engine, images: list[EmbeddedImage], failed: dict[str, str]
-) -> Embedded:
+def _storable(engine: Engine, images: list[EmbeddedImage], failed: dict[str, str]) -> Embedded:
+    """Without what was erased, and without names that the database cannot hold."""
     with engine.connect() as connection:
         erased = erased_hashes(connection, [image.content_hash for image in images])
     gone = {image.name: ERASED for image in images if image.content_hash in erased}
+    for image in images:
+        size = len(image.name.encode())
+        if size > NAME_BYTES:
+            gone[image.name] = f"a name of {size:,} bytes, more than {NAME_BYTES:,}; shorten it"
     return [image for image in images if image.name not in gone], {**failed, **gone}
 
 

@@ -13,9 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from db.each import plain_text
+
 STATES = ("pending", "leased", "done", "failed")
 LEASE_S = 600
 _WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
+MTIMES_NS = range(-(2**63), 2**63)  # what the column can hold: from 1677 to 2262
 MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever
 
 ALIVE = f"""(task.leased_until > now() AND EXISTS (
@@ -278,7 +281,11 @@ def settle(
             " FROM unnest(:ids ::bigint[], :reasons ::text[]) AS f(id, reason)"
             " WHERE task.model_id = :model AND task.image_id = f.id"
         ),
-        {"model": model_id, "ids": list(ids), "reasons": list(reasons)},
+        {
+            "model": model_id,
+            "ids": list(ids),
+            "reasons": [None if reason is None else plain_text(reason) for reason in reasons],
+        },
     )
 
 

@@ -161,7 +161,7 @@ class RemoteFolder:
     def _take(self, result: Listing, info: dict[str, Any], *, listed: bool) -> None:
         name = str(info["name"])[len(self._place.root) + 1 :]
         web = self._place.web
-        raw = unquote_to_bytes(name) if web else name.encode(errors="surrogateescape")
+        raw = unquote_to_bytes(name) if web else _bytes_of(name)
         path, path_raw = readable(raw)
         suffix, size, refused = suffix_of(path), info.get("size"), info.get("refused")
         if suffix not in SUFFIXES:
@@ -173,6 +173,13 @@ class RemoteFolder:
             result.refused[path] = f"larger than {MAX_BYTES // 2**20} MiB; expected a person crop"
         else:
             result.files.append(FoundFile(path, path_raw, size, _mark(info) or time.time_ns()))
+
+
+def _bytes_of(name: str) -> bytes:
+    try:
+        return name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # half a character, which a store may have in its own names
+        return name.encode(errors="surrogatepass")
 
 
 def remote_archive(url: str) -> Archive:

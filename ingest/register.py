@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from db import manifest
 from db.collections import CollectionRow, hold, mark_missing
+from db.each import plain_text, store_each
 from db.image_facts import ToldFacts, correct
 from db.manifest import FileFacts, Known
 from errors import ReidError
@@ -65,6 +66,7 @@ def register_files(
     source that a whole listing lacks are marked missing.
     """
     hold(connection, [collection.id], alone=True)
+    listing = _holdable(listing)
     paths = None if listing.whole else [file.path for file in listing.files]
     known = manifest.known_files(connection, collection.id, model_id, paths)
     result = Registered(
@@ -83,7 +85,8 @@ def register_files(
         if row is None or overwrite or not row.is_settled(file, source):
             fresh.append(file)
     result.known = len(taken_in) - len(fresh)
-    for chunk in _chunks(fresh):
+
+    def store(chunk: Sequence[FileFacts]) -> None:
         result.pending += manifest.register(
             connection,
             collection.id,
@@ -93,7 +96,12 @@ def register_files(
             allow_any_shape=allow_any_shape,
             recompute=overwrite,
         )
+
+    for chunk in _chunks(fresh):
+        for file, why in store_each(connection, chunk, store):
+            result.refused[file.path] = f"the database cannot hold it: {why}"
     if told is not None:
+        taken_in = [file for file in taken_in if file.path not in result.refused]
         result.corrected = _correct(connection, collection.id, taken_in, told)
     if listing.whole:
         result.missing = _mark_gone(connection, known, source, listing)
@@ -139,6 +147,32 @@ def _mark(connection: Connection, rows: Iterable[Known]) -> int:
 def is_below(path: str, refused: Mapping[str, str]) -> bool:
     """Whether a file or a folder of its path may not be read: then nobody knows that it is gone."""
     return path in refused or any(str(parent) in refused for parent in PurePosixPath(path).parents)
+
+
+_YEAR_NS = 365.2425 * 86_400e9
+
+
+def _holdable(listing: Listing) -> Listing:
+    """The list with the files refused whose facts no column can hold."""
+    files, refused = [], dict(listing.refused)
+    for file in listing.files:
+        year = int(1970 + file.mtime_ns / _YEAR_NS)
+        if "\0" in file.path:
+            refused[file.path] = "a name with a zero byte, which no file can have"
+        elif plain_text(file.path) != file.path:
+            refused[file.path] = "a name with half a character, which is no text; rename it"
+        elif file.mtime_ns not in manifest.MTIMES_NS:
+            refused[file.path] = (
+                f"dated to the year {year}, which the database cannot hold; give it another time "
+                "with touch"
+            )
+        else:
+            files.append(file)
+    return (
+        listing
+        if len(files) == len(listing.files)
+        else replace(listing, files=files, refused=refused)
+    )
 
 
 def _named(

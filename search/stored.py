@@ -40,6 +40,9 @@ class QueryExists(UsageError):
     """A set has a query of that name already."""
 
 
+NAME_BYTES = 1_600  # of a query: an index of the database holds little more
+
+
 @dataclass(frozen=True)
 class NewImage:
     """An image of a query to store. `image_id` is its row where it is in a collection too."""
