@@ -19,6 +19,8 @@ from commands.output import note
 from errors import ReidError, UsageError
 
 if TYPE_CHECKING:
+    from actions.proxies import Proxies
+    from actions.public_url import PublicUrl
     from actions.tokens import Token
 
 
@@ -50,21 +52,43 @@ class CannotListen(ReidError):
     metavar="FILE",
     help="A token a person: lines of NAME ROLE TOKEN, a role of read, review or admin.",
 )
-def serve(host: str, port: int, with_token: bool, tokens_file: Path | None) -> None:
+@click.option(
+    "--public-url",
+    envvar="REID_PUBLIC_URL",
+    metavar="URL",
+    help="Where people reach the page, if that is not the address it listens on: behind a proxy, "
+    "below a /PREFIX, or by a name of this machine.",
+)
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    envvar="REID_TRUSTED_PROXIES",
+    metavar="ADDRESS",
+    help="A proxy's address or network, whose X-Forwarded-For says who asks; may be given several "
+    "times. With --public-url, one on this machine is believed anyway.",
+)
+def serve(
+    host: str,
+    port: int,
+    with_token: bool,
+    tokens_file: Path | None,
+    public_url: str | None,
+    trusted_proxies: tuple[str, ...],
+) -> None:
     """Serve the web page and the API until Ctrl-C.
 
-    It listens on this machine alone; on any other address a token is required. REID_TOKEN lets do
+    It listens on this machine alone; on any other address, and with a --public-url that others can
+    reach, a token is required. REID_TOKEN lets do
     everything, REID_TOKEN_REVIEW search, store queries and judge, REID_TOKEN_READ search alone.
     REID_RATE_LIMIT is how many requests one client may send in a minute (1,200; 0 is no limit).
     """
     tokens = _tokens(tokens_file)
     per_minute = _rate_limit()
+    public, proxies = _front(public_url, trusted_proxies)
     addresses = _addresses(host, port)
-    if not (with_token or tokens) and not all(ip_address(a).is_loopback for _, a in addresses):
-        raise UsageError(
-            f"{host} can be reached from other machines; add --token, so that only those who "
-            "have it see the page"
-        )
+    if not (with_token or tokens):
+        _check_private(host, addresses, public)
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise ReidError("the page's packages are missing; run `make install`")
     admins = any(token.role.word == "admin" for token in tokens)
@@ -77,12 +101,17 @@ def serve(host: str, port: int, with_token: bool, tokens_file: Path | None) -> N
             token=new,
             tokens=tokens,
             host=host,
+            public_url=public,
+            proxies=proxies,
             device=os.environ.get("REID_DEVICE"),
             **({} if per_minute is None else {"per_minute": per_minute}),
         )
-        url = _url(host, listening.getsockname()[1])
-        for line in _greeting(host, url, new, tokens):
-            note(line)
+        url = public.address if public else _url(host, listening.getsockname()[1])
+        note(_greeting(url, new, tokens))
+        if public:
+            note(f"it listens on {_url(host, listening.getsockname()[1])}, for the proxy")
+        elif _is_everywhere(host):
+            note("from other machines, this one's name or address takes the place of localhost")
         _run(app, listening)
     note("stopped")
 
@@ -92,6 +121,31 @@ def _tokens(file: Path | None) -> "list[Token]":
     from actions.tokens import distinct, from_environment, from_file
 
     return distinct([*from_environment(), *([] if file is None else from_file(file))])
+
+
+def _front(
+    public_url: str | None, trusted_proxies: tuple[str, ...]
+) -> "tuple[PublicUrl | None, Proxies]":
+    """Raises BadPublicUrl, BadProxy."""
+    from actions.proxies import Proxies
+    from actions.public_url import PublicUrl
+
+    given = (public_url or "").strip()
+    return PublicUrl.parse(given) if given else None, Proxies.parse(trusted_proxies)
+
+
+def _check_private(
+    host: str, addresses: list[tuple[socket.AddressFamily, str]], public: "PublicUrl | None"
+) -> None:
+    """Raises UsageError where others can reach a page that anybody may use."""
+    others = [] if all(ip_address(address).is_loopback for _, address in addresses) else [host]
+    if public is not None and not public.is_of_this_machine:
+        others.append(public.address)
+    if others:
+        raise UsageError(
+            f"{others[-1]} can be reached from other machines; add --token, so that only those "
+            "who have it see the page"
+        )
 
 
 def _rate_limit() -> float | None:
@@ -117,7 +171,10 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str]]:
     except (OSError, UnicodeError):
         found = []
     if not host or not found:
-        raise UsageError(f"no address is known for host {host!r}; try 127.0.0.1")
+        raise UsageError(
+            f"no address is known for host {host!r}; try 127.0.0.1. --host is what to listen on: "
+            "the name that others type is given by --public-url"
+        )
     return [(family, str(where[0]).partition("%")[0]) for family, _, _, _, where in found]
 
 
@@ -128,7 +185,10 @@ def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.soc
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: f"port {port} of {host} is in use; choose another one with --port",
-            errno.EADDRNOTAVAIL: f"{host} is no address of this machine; try 127.0.0.1",
+            errno.EADDRNOTAVAIL: (
+                f"{host} is no address of this machine; try 127.0.0.1. If it is a proxy's name, "
+                "give that by --public-url"
+            ),
             errno.EACCES: f"port {port} may not be taken; choose one above 1023 with --port",
         }
         said = reasons.get(error.errno or 0, f"cannot listen on {host}:{port}: {error.strerror}")
@@ -148,16 +208,13 @@ def _is_everywhere(host: str) -> bool:
     return host in ("0.0.0.0", "::")
 
 
-def _greeting(host: str, url: str, new: str | None, tokens: "list[Token]") -> list[str]:
+def _greeting(url: str, new: str | None, tokens: "list[Token]") -> str:
     """A token that was given is named by where it stands, never printed."""
     if new is not None:
-        first = f"the page is at {url}/login?token={new} (Ctrl-C stops it)"
-    elif tokens:
-        first = f"the page is at {url}/login; {_names(tokens)} (Ctrl-C stops it)"
-    else:
-        first = f"the page is at {url} (Ctrl-C stops it)"
-    beyond = "from other machines, this one's name or address takes the place of localhost"
-    return [first, beyond] if _is_everywhere(host) else [first]
+        return f"the page is at {url}/login?token={new} (Ctrl-C stops it)"
+    if tokens:
+        return f"the page is at {url}/login; {_names(tokens)} (Ctrl-C stops it)"
+    return f"the page is at {url} (Ctrl-C stops it)"
 
 
 def _names(tokens: "list[Token]") -> str:

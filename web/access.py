@@ -59,8 +59,8 @@ class Access:
         return self._session(request) is not None
 
     def _session(self, request: Request) -> Who | None:
-        end, who = self._sessions.get(request.cookies.get(COOKIE, ""), (0.0, None))
-        return who if time.monotonic() < end else None
+        found = (self._sessions.get(value, (0.0, None)) for value in _cookies(request))
+        return next((who for end, who in found if time.monotonic() < end), None)
 
     def sign_in(self, token: Token) -> str:
         """A new session's id, for the cookie. Who shares a token is told apart by the session."""
@@ -75,7 +75,15 @@ class Access:
 
     def sign_out(self, request: Request) -> None:
         with self._lock:
-            self._sessions.pop(request.cookies.get(COOKIE, ""), None)
+            for value in _cookies(request):
+                self._sessions.pop(value, None)
+
+
+def _cookies(request: Request) -> list[str]:
+    """Every cookie of our name: another page below the same host name may have set one too."""
+    sent = ";".join(request.headers.getlist("cookie")).split(";")
+    named = (one.strip().partition("=") for one in sent)
+    return [value for name, _, value in named if name == COOKIE]
 
 
 def bearer(request: Request) -> str | None:

@@ -7,14 +7,16 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from actions.page import keep_reachable
+from actions.proxies import Proxies
+from actions.public_url import PublicUrl
 from actions.tokens import Role, Token
 from web.access import Access
 from web.api import collections, images, query_sets, service, verdicts
 from web.api import search as searching
 from web.api.described import describe
 from web.details import V1
+from web.front import Front
 from web.guard import Guard
-from web.hosts import Hosts
 from web.problems import add_handlers
 from web.rates import PER_MINUTE, Rates
 from web.render import HERE
@@ -25,6 +27,8 @@ from web.state import State
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+NO_PROXIES = Proxies()
+
 
 def create_app(
     engine: "Engine",
@@ -32,11 +36,15 @@ def create_app(
     token: str | None = None,
     tokens: Sequence[Token] = (),
     host: str = "127.0.0.1",
+    public_url: PublicUrl | None = None,
+    proxies: Proxies = NO_PROXIES,
     device: str | None = None,
     per_minute: float = PER_MINUTE,
 ) -> FastAPI:
     """The app on a database; `token` is an admin's. Without any token it is open to whoever
-    reaches it. `per_minute` requests are taken from one client, 0 for no limit."""
+    reaches it. `per_minute` requests are taken from one client, 0 for no limit. `public_url` is
+    where people reach it, where that is not `host`; `proxies` are believed, and one on this machine
+    is where there is a `public_url`."""
     keep_reachable(engine)
     # no generated documentation: its pages load scripts from elsewhere
     app = FastAPI(
@@ -45,9 +53,11 @@ def create_app(
         openapi_url=f"{V1}/openapi.json",
         docs_url=None,
         redoc_url=None,
+        root_path_in_servers=False,
     )
     known = [Token(token, Role.ADMIN), *tokens] if token else tokens
-    app.state.reid = State(engine, Access(known), Hosts(host), device, Rates.of(per_minute))
+    front = Front.of(host, public_url, proxies, is_open=not known)
+    app.state.reid = State(engine, Access(known), front, device, Rates.of(per_minute))
     app.add_middleware(Guard, state=app.state.reid)
     add_handlers(app)
     # verdicts first: their addresses lie below those of sets, whose names may hold a slash
@@ -56,5 +66,5 @@ def create_app(
     for module in (overview, search, galleries, models, sets, image, health, login):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
-    describe(app)
+    describe(app, front.prefix)
     return app

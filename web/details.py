@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from web.addresses import path_of
 from web.render import problem
 
 API = "/api/"
@@ -20,7 +21,7 @@ _KIND = "urn:reid:problem:"
 
 
 def is_api(request: Request) -> bool:
-    return str(request.scope["path"]).startswith(API)
+    return path_of(request.scope).startswith(API)
 
 
 def refusal(

@@ -11,6 +11,7 @@ from starlette.datastructures import FormData, QueryParams
 from actions.search import Asked
 from errors import UsageError
 from search.question import BadQuestion
+from web.addresses import to
 from web.facets import ticked_in, with_ticks
 from web.paging import page_number
 
@@ -88,7 +89,7 @@ class Form:
 
     def address(self, path: str = "/search", **changes: Any) -> str:
         """Where this question, or one that differs from it in `changes`, is answered."""
-        return f"{path}?{urlencode(replace(self, **changes)._fields())}"
+        return f"{to(path)}?{urlencode(replace(self, **changes)._fields())}"
 
     def _fields(self) -> list[tuple[str, str]]:
         fields = [("collection", name) for name in self.collections]

@@ -7,6 +7,7 @@ from actions.browse import images_of
 from search.browse import StoredImage
 from search.pictures.captions import BRIEF, Attribute
 from vocabulary import QUALITY_LIMIT
+from web.addresses import to
 from web.facets import ticked_in
 from web.form import Form
 from web.render import in_path
@@ -62,7 +63,7 @@ def address(name: str, where: str = "", after: int = 0) -> str:
     """Where these images of a collection are shown."""
     fields = {"where": where, "after": str(after) if after else ""}
     asked = urlencode({key: value for key, value in fields.items() if value})
-    return f"/collections/{in_path(name)}" + (f"?{asked}" if asked else "")
+    return to(f"/collections/{in_path(name)}") + (f"?{asked}" if asked else "")
 
 
 def after_of(given: str | None) -> int:

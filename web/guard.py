@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.audit import acting_as
 from web.access import Who, bearer
+from web.addresses import below, path_of
 from web.details import is_api, refusal
 from web.rates import address_of
 from web.render import relative, render
@@ -61,10 +62,12 @@ class Guard:
             nonlocal answered
             answered = status
 
+        self.state.front.arrive(scope)
         request = Request(scope, receive)
-        guarded = _with_headers(send, scope["path"].startswith("/static/"), note)
+        guarded = _with_headers(send, request, note)
         try:
-            await self._pass(request, scope, receive, guarded)
+            with below(self.state.front.prefix):
+                await self._pass(request, scope, receive, guarded)
         finally:
             self.state.meter.observe(scope, answered, time.perf_counter() - started)
 
@@ -83,33 +86,29 @@ class Guard:
 
     def refusal(self, request: Request, who: Who | None) -> Response | None:
         """What keeps a request out, None for one that may go on."""
-        host = request.headers.get("host", "")
-        if not self.state.hosts.allow(host):
-            return refusal(
-                request,
-                f"this page does not answer to the name {host!r}; open it as localhost, "
-                "or start it with `reid serve --host NAME`",
-                421,
-            )
-        if not _from_here(request):
-            return refusal(request, "a request from another web site is not taken", 403)
+        strange = self.state.front.refusal(request)
+        if strange is not None:
+            status, said = strange
+            return refusal(request, said, status)
+        if holds_nul(request):
+            return refusal(request, "the address holds a character that no name has: %00", 400)
         return self._too_often(request, who) or self._without_right(request, who)
 
     def _too_often(self, request: Request, who: Who | None) -> Response | None:
         """Who was wrong about the token too often waits even with the right one: else guessing
         would go on. A session that is open stays open."""
         address, rates = address_of(request), self.state.rates
-        if bearer(request) is not None or request.scope["path"] == "/login":
+        if bearer(request) is not None or path_of(request.scope) == "/login":
             if who is None and bearer(request) is not None:
                 rates.failures.wait(address)
             if seconds := rates.locked(address):
                 return _wait(request, seconds, "too many wrong tokens came from this address")
         key = address if who is None or who.key == "open" else who.key
-        seconds = rates.wait(key, request.scope["path"])
+        seconds = rates.wait(key, path_of(request.scope))
         return _wait(request, seconds, "too many requests") if seconds else None
 
     def _without_right(self, request: Request, who: Who | None) -> Response | None:
-        role = needed(request.method, request.scope["path"])
+        role = needed(request.method, path_of(request.scope))
         if role is None or (who is not None and who.role >= role):
             return None
         if who is not None:
@@ -128,20 +127,6 @@ class Guard:
 def _wait(request: Request, seconds: int, why: str) -> Response:
     said = f"{why}; try again in {seconds} s"
     return refusal(request, said, 429, headers={"Retry-After": str(seconds)})
-
-
-def _from_here(request: Request) -> bool:
-    """False for what a page of another site makes a browser send: a form, a picture, a script.
-    Following a link is fine. Programs that are no browsers send neither header."""
-    headers = request.headers
-    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-    if request.method not in ("GET", "HEAD"):
-        if origin is not None:
-            # the host alone: behind a proxy the scheme is another one
-            return origin.partition("://")[2] == headers.get("host")
-        return site in (None, "same-origin", "none")
-    follows_link = headers.get("sec-fetch-mode") == "navigate"
-    return site in (None, "same-origin", "none") or follows_link
 
 
 def _declared(request: Request) -> int:
@@ -176,7 +161,22 @@ async def _drain(receive: Receive, declared: int) -> None:
         return
 
 
-def _with_headers(send: Send, is_static: bool, note: Callable[[int], None]) -> Send:
+def _without_name(location: str, request: Request) -> str:
+    """An address of ours without scheme and name: the browser may know the page by others."""
+    scheme, _, rest = location.partition("://")
+    name, slash, path = rest.partition("/")
+    ours = scheme in ("http", "https") and name == request.headers.get("host")
+    return slash + path if ours and slash else location
+
+
+def holds_nul(request: Request) -> bool:
+    """Whether an address holds the one character that the database cannot keep."""
+    return "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]
+
+
+def _with_headers(send: Send, request: Request, note: Callable[[int], None]) -> Send:
+    is_static = path_of(request.scope).startswith("/static/")
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             note(message["status"])
@@ -185,6 +185,8 @@ def _with_headers(send: Send, is_static: bool, note: Callable[[int], None]) -> S
                 headers[name] = value
             if is_static:
                 headers["Cache-Control"] = "no-cache"  # kept, but asked about
+            if "location" in headers:
+                headers["Location"] = _without_name(headers["location"], request)
         await send(message)
 
     return sending

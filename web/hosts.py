@@ -3,28 +3,49 @@ machine (DNS rebinding); a request that comes under such a name is refused."""
 
 import ipaddress
 import socket
-from dataclasses import dataclass
+from threading import Thread
+
+from actions.public_url import PublicUrl
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})
 
 
-@dataclass(frozen=True)
 class Hosts:
-    """Loopback names and the one that was given; where that is every address, also any number
-    (an address cannot be rebound) and this machine's own names."""
+    """Loopback names, the one that was given and that of the public address; where the given one is
+    every address, also any number (an address cannot be rebound) and this machine's own names."""
 
-    given: str
+    def __init__(self, given: str, public: PublicUrl | None = None) -> None:
+        self.public = public
+        self._is_everywhere = given in EVERY_ADDRESS
+        self._names = LOOPBACK_NAMES | {given.lower(), *([public.host] if public else [])}
+        if self._is_everywhere:
+            self._names |= {socket.gethostname().lower()}
+            # it asks the network, which may take long to say nothing
+            Thread(target=self._learn_full_name, daemon=True).start()
 
-    @property
-    def names(self) -> frozenset[str]:
-        own = {socket.gethostname(), socket.getfqdn()} if self.given in EVERY_ADDRESS else set()
-        return LOOPBACK_NAMES | {name.lower() for name in {self.given, *own}}
+    def _learn_full_name(self) -> None:
+        self._names |= {socket.getfqdn().lower()}
 
     def allow(self, header: str) -> bool:
         """Whether a `Host` header names this page, with or without a port."""
         name = host_name(header)
-        return name in self.names or (self.given in EVERY_ADDRESS and is_address(name))
+        return name in self._names or (self._is_everywhere and is_address(name))
+
+    def is_public(self, header: str) -> bool:
+        """Whether a `Host` header has the public address's name, which no other page here has."""
+        name = host_name(header)
+        return self.public is not None and name == self.public.host and name not in LOOPBACK_NAMES
+
+    def refusal(self, header: str) -> str:
+        """What to say to a request under another name."""
+        said = f"this page does not answer to the name {header!r}; "
+        if self.public is not None:
+            return said + f"open it at {self.public.address}"
+        return said + (
+            "open it as localhost, or start it with `reid serve --public-url URL`, the address "
+            "that is typed into the browser"
+        )
 
 
 def host_name(header: str) -> str:

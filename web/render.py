@@ -22,6 +22,7 @@ from search.pictures.captions import (
     readable,
 )
 from search.pictures.frames import FRAMES
+from web.addresses import path_of
 
 HERE = Path(__file__).parent
 
@@ -76,7 +77,10 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
     """A template of this folder as an answer."""
     signed_in = request.app.state.reid.access.is_signed_in(request)
     text = _ENVIRONMENT.get_template(template).render(
-        path=request.url.path, signed_in=signed_in, **values
+        path=path_of(request.scope),
+        prefix=request.scope.get("root_path", ""),
+        signed_in=signed_in,
+        **values,
     )
     return HTMLResponse(text, status)
 

@@ -9,6 +9,7 @@ from actions.status import list_collections
 from errors import UsageError
 from search.pictures.records import Picture
 from search.records import Match
+from web.addresses import to
 from web.asking import Narrowing
 from web.form import Form, stored_numbers
 from web.paging import Paging, pages_of
@@ -30,11 +31,11 @@ class QueryImage:
 
 def images_of(form: Form) -> list[QueryImage]:
     stored = [
-        QueryImage(f"/image/{number}", f"image {number}", form.without_image(number))
+        QueryImage(to(f"/image/{number}"), f"image {number}", form.without_image(number))
         for number in stored_numbers(form)
     ]
     sent = [
-        QueryImage(f"/search/upload/{key}", "uploaded image", form.without_upload(key))
+        QueryImage(to(f"/search/upload/{key}"), "uploaded image", form.without_upload(key))
         for key in form.uploads
     ]
     return [*stored, *sent]

@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from actions.page import Networks
 from web.access import Access
 from web.answers import Answers
-from web.hosts import Hosts
+from web.front import Front
 from web.meter import Meter
 from web.rates import PER_MINUTE, Rates
 from web.uploads import Uploads
@@ -23,7 +23,7 @@ class State:
 
     engine: "Engine"
     access: Access
-    hosts: Hosts
+    front: Front
     device: str | None = None
     rates: Rates = field(default_factory=lambda: Rates.of(PER_MINUTE))
     networks: Networks = field(default_factory=Networks)

@@ -47,7 +47,7 @@ def served(
 
 def address_in(stderr: IO[str]) -> str:
     line = stderr.readline()
-    found = re.search(r"http://[^\s;]+", line)
+    found = re.search(r"https?://[^\s;]+", line)
     assert found, line + stderr.read()
     return found[0]
 

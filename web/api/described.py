@@ -89,20 +89,24 @@ def with_images(kind: type[BaseModel]) -> dict[str, Any]:
     return body(json=kind, form=kind, most=MAX_IMAGES)
 
 
-def describe(app: FastAPI) -> None:
-    """Gives the app its document."""
+def describe(app: FastAPI, prefix: str = "") -> None:
+    """Gives the app its document; `prefix` is what the addresses in it lie below."""
 
     def openapi() -> dict[str, Any]:
         if not app.openapi_schema:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, prefix)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
+def _document(app: FastAPI, prefix: str) -> dict[str, Any]:
     document = get_openapi(
-        title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        servers=[{"url": prefix or "/"}],
     )
     parts = document.setdefault("components", {})
     parts.setdefault("schemas", {}).update(_schemas(Problem))

@@ -14,6 +14,7 @@ from actions.verdicts import count_verdicts, decide, take_back
 from errors import UsageError
 from images.decode import UnreadableImage
 from search.runs import CannotRun
+from web.addresses import to
 from web.asking import Posted, posted, who, with_files
 from web.form import BadForm, Form
 from web.problems import status_of
@@ -65,7 +66,7 @@ def judge(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)]
         decide(here.engine, name, query, [f"id:{image}"], said)
     if not is_part(request):
         where = urlencode({"set": name, "query": query})
-        return RedirectResponse(f"/review?{where}#verdict-{image}", 303)
+        return RedirectResponse(to(f"/review?{where}#verdict-{image}"), 303)
     stands = verdicts_on(here.engine, name, query, [int(image)]).get(int(image))
     return render(
         request,

@@ -15,6 +15,7 @@ from actions.queries import diff, run
 from actions.sets import export_matches, export_reid_test, list_sets, show_set
 from actions.taking import sheet_of_run
 from search.read_run import UnknownRun
+from web.addresses import to
 from web.form import BadForm, Form
 from web.paging import page_number, pages_of
 from web.render import in_path, render
@@ -56,7 +57,7 @@ def sets(request: Request, here: Here) -> Response:
 def run_again(here: Here, name: str) -> Response:
     """Answers every query of the set anew and keeps the run, as `reid query run` does."""
     run(here.engine, name, None, None)
-    return RedirectResponse(f"/sets/{in_path(name)}#runs", 303)
+    return RedirectResponse(to(f"/sets/{in_path(name)}#runs"), 303)
 
 
 @router.get("/sets/{name:path}/diff")

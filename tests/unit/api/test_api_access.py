@@ -263,7 +263,10 @@ def test_refusals_of_the_guard_are_problems() -> None:
     name = client.get(f"{V1}/models", headers={"host": "evil.example"})
     assert "does not answer to the name 'evil.example'" in detail(name, 421)
     forged = client.post(f"{V1}/search", headers={"origin": "http://evil.example"})
-    assert detail(forged, 403) == "a request from another web site is not taken"
+    assert detail(forged, 403) == (
+        "a request from another web site is not taken; where a proxy stands before this page, "
+        "start it with `reid serve --public-url URL`"
+    )
     large = client.post(f"{V1}/images", files={"image": ("a.jpg", b"x" * 17 * 2**20)})
     assert "larger than 16 MiB" in detail(large, 413)
     down = client.get(f"{V1}/models")
