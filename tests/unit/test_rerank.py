@@ -97,7 +97,11 @@ def test_equals_the_formulas_where_images_have_copies(copies: int) -> None:
 def test_many_blocks_and_chunks_make_one_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     queries_QD, gallery_GD = people(15, 7), people(90, 8)
     whole = found(queries_QD, gallery_GD)
-    sizes = {"models.distances._CELLS": 400, "search.rerank._CHUNK": 13, "search.rerank._PAIRS": 7}
+    sizes = {
+        "models.distances._CELLS": 400,
+        "search.jaccard._CELLS": 500,
+        "search.jaccard._PAIRS": 7,
+    }
     for name, size in sizes.items():
         monkeypatch.setattr(name, size)
     assert found(queries_QD, gallery_GD) == pytest.approx(whole, abs=1e-10)
@@ -143,6 +147,18 @@ def test_as_many_candidates_as_images_are_the_whole_gallery() -> None:
     for candidates in (40, 1000):
         some = found(query_QD, gallery_GD, Reranking(candidates=candidates))
         assert some == pytest.approx(whole, abs=EXACT)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_few_and_many_candidates_are_compared_alike(
+    copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dense matrices of few candidates give what sparse ones of many do."""
+    queries_QD, gallery_GD = people(5, 26), np.repeat(people(90, 27), copies, axis=0)
+    how = Reranking(k1=9, candidates=70)
+    few = found(queries_QD, gallery_GD, how)
+    monkeypatch.setattr("search.rerank._DENSE", 1)
+    assert found(queries_QD, gallery_GD, how) == pytest.approx(few, abs=1e-10)
 
 
 def test_one_candidate_and_equal_images_have_distances() -> None:
