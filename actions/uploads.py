@@ -26,7 +26,7 @@ from db.manifest import FileFacts
 from db.store import ERASED, erased_hashes
 from errors import UsageError
 from images.decode import UnreadableImage, content_hash
-from images.listing import SUFFIXES, suffix_of
+from images.listing import KINDS, SUFFIXES, suffix_of
 from images.names import facts_of
 from ingest.single import ingest_one
 from search.browse import StoredImage
@@ -129,7 +129,7 @@ def remove_all_kept(collection: CollectionRow) -> None:
 
 def _check_name(name: str) -> None:
     if suffix_of(name) not in SUFFIXES:
-        raise BadImageName(f"{name!r} is no image file's name; read are {', '.join(SUFFIXES)}")
+        raise BadImageName(f"{name!r} is no image file's name; expected {KINDS}")
     if len(name.encode()) > _NAME_BYTES:
         raise BadImageName(f"the name has more than {_NAME_BYTES} bytes; choose a shorter one")
 

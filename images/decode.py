@@ -1,7 +1,7 @@
 """Bytes to an upright RGB image, with limits; every refusal is one sentence.
 
-Accepted are JPEG, PNG, WebP, BMP, GIF and TIFF in any colour form: greyscale, palette, CMYK and
-16-bit become 8-bit RGB, transparency is laid on grey, EXIF rotation is undone, of an animation the
+Accepted are FORMATS in any colour form: greyscale, palette, CMYK and 16-bit become 8-bit sRGB
+(see `images.colour`), transparency is laid on grey, EXIF rotation is undone, of an animation the
 first frame counts.
 """
 
@@ -10,12 +10,17 @@ import io
 import warnings
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from errors import ReidError
+from images import heif
+from images.code_points import named_profile
+from images.colour import NoPixels, to_rgb
+from images.listing import KINDS
+from images.png import picture_of
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# JPEG is MPO too, a picture for each eye, and PPM all of the Netpbm family
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "HEIF", "AVIF", "JPEG2000", "PPM")
 MAX_BYTES = 64 * 2**20
 MAX_PIXELS = 40_000_000
 MIN_WIDTH, MIN_HEIGHT = 16, 32
@@ -32,9 +37,12 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_NOTES = {"exif", "icc_profile"}  # that say something of the pixels
 
 # our own limit is checked before any pixel is decoded; Pillow's would only warn
 Image.MAX_IMAGE_PIXELS = None
+# the same for notes in a PNG: of those that are packed, `picture_of` lets none through unmeasured
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MAX_BYTES
 # of damaged metadata; what keeps a file from being used is raised
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -97,14 +105,19 @@ def _decoded(data: bytes, any_shape: bool) -> Decoded:
     if not data:
         raise UnreadableImage("an empty file", "no image")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        with Image.open(io.BytesIO(picture_of(data)), formats=_formats(data)) as opened:
             _check_size(*opened.size, any_shape=True)
-            plain = opened.format == "JPEG" and opened.mode == "RGB" and not opened.info.get("exif")
+            plain = (
+                opened.format == "JPEG" and opened.mode == "RGB" and _NOTES.isdisjoint(opened.info)
+            )
+            named = named_profile(opened, data)
+            if named:
+                opened.info.setdefault("icc_profile", named)
             upright = to_rgb(_upright(opened))
     except UnidentifiedImageError:
-        raise UnreadableImage(
-            f"no image that can be read; expected {', '.join(FORMATS)}", "no image"
-        ) from None
+        raise UnreadableImage(f"no image that can be read; expected {KINDS}", "no image") from None
+    except NoPixels as error:
+        raise UnreadableImage(str(error), "no image") from None
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like on damaged bytes
@@ -114,6 +127,14 @@ def _decoded(data: bytes, any_shape: bool) -> Decoded:
     small = upright.width <= THUMBNAIL[0] and upright.height <= THUMBNAIL[1]
     keep = plain and small and len(data) <= 16_384
     return Decoded(upright, data if keep else thumbnail(upright))
+
+
+def _formats(data: bytes) -> tuple[str, ...]:
+    """Pillow's names of what the file may be."""
+    if heif.is_heif(data):
+        heif.register()
+        return (heif.NAME,)
+    return tuple(form for form in FORMATS if form != heif.NAME)
 
 
 def _check_size(width: int, height: int, *, any_shape: bool) -> None:
@@ -149,25 +170,6 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
     turn = _TURN.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as 8-bit RGB; transparency is laid on grey."""
-    if image.mode == "RGB":
-        return image.copy()  # free of its file, which is closed soon
-    if image.mode.startswith("I"):
-        deep = np.asarray(image).astype(np.int64)
-        eight_bit = (deep >> 8 if deep.max(initial=0) > 255 else deep).clip(0, 255)
-        return Image.fromarray(eight_bit.astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnreadableImage(
-            "pixels are floating-point numbers; expected 8 or 16 bits", "no image"
-        )
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (128, 128, 128, 255))
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
 
 
 def thumbnail(image: Image.Image) -> bytes:

@@ -6,7 +6,12 @@ from hashlib import blake2b
 
 from errors import UsageError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".heic", ".heif", ".hif", ".avif", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc", ".ppm",
+    ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+KINDS = "JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF, JPEG 2000 or PNM"  # for a person to read
 Key = tuple[str, bytes | None]
 
 
@@ -50,7 +55,7 @@ class Listing:
         if not self.files and not self.refused:
             seen = ", ".join(f"{n} {suffix}" for suffix, n in sorted(self.ignored.items()))
             raise NothingToIngest(
-                f"{source} holds no image file; read are {', '.join(SUFFIXES)}"
+                f"{source} holds no image file; expected {KINDS}"
                 + (f" (it holds {seen})" if seen else "")
             )
 

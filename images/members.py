@@ -4,12 +4,15 @@ Nothing is ever unpacked to disk, so that no name can lead anywhere; what would 
 same, since it is no name of a file among others.
 """
 
+import re
 from typing import Generic, Protocol, TypeVar
 
 from images.decode import MAX_BYTES
+from images.leftovers import leftover
 from images.listing import SUFFIXES, FoundFile, Key, Listing, readable, suffix_of
 
 M = TypeVar("M")
+_DRIVE = re.compile(rb"[A-Za-z]:/")  # as Windows begins an absolute name
 LINK = "a link; pack the file itself"
 
 
@@ -40,12 +43,9 @@ class Members(Generic[M]):
     def add(self, name: bytes, size: int, mark: int, place: M, refused: str | None = None) -> None:
         """A member that is no folder; `refused` says why it cannot be read."""
         path, raw = key = key_of(name)
-        if path.startswith("__MACOSX/"):  # the Finder's notes about each file, by the file's name
-            self.listing.ignore("of macOS's own (__MACOSX)")
-            return
-        suffix = suffix_of(path)
-        if suffix not in SUFFIXES:
-            self.listing.ignore(suffix or "without a suffix")
+        suffix, kind = suffix_of(path), leftover(path)
+        if kind or suffix not in SUFFIXES:
+            self.listing.ignore((suffix in SUFFIXES and kind) or suffix or "without a suffix")
             return
         reason = _wrong_name(name) or refused or _too_large(size)
         if reason:
@@ -91,7 +91,7 @@ def key_of(name: bytes) -> Key:
 
 
 def _wrong_name(name: bytes) -> str | None:
-    if name.startswith(b"/"):
+    if name.startswith(b"/") or _DRIVE.match(name):
         return "an absolute name; pack the folder by relative names"
     if b".." in name.split(b"/"):
         return "a name that leads out of the archive (..); pack the folder by relative names"

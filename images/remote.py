@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from errors import ReidError
 from images.decode import MAX_BYTES, UnreadableImage
+from images.leftovers import leftover
 from images.listing import SUFFIXES, FoundFile, Key, Listing, mark_of, readable, suffix_of
 from images.open_file import OpenFile
 from images.remote_url import Place, Unreachable, place_of, problem_of
@@ -166,6 +167,8 @@ class RemoteFolder:
         suffix, size, refused = suffix_of(path), info.get("size"), info.get("refused")
         if suffix not in SUFFIXES:
             result.ignore(suffix or "without a suffix")
+        elif kind := leftover(path):
+            result.ignore(kind)
         elif refused:
             if listed or not refused.gone:
                 result.refused[path] = f"cannot be read: {refused.words}"

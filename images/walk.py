@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UsageError
+from images.leftovers import leftover
 from images.listing import SUFFIXES, FoundFile, Listing, readable, suffix_of
 
 
@@ -57,7 +58,11 @@ def _entries(root: bytes, below: bytes) -> Iterator[_Entry]:
             with os.scandir(os.path.join(root, below)) as entries:
                 for entry in entries:
                     relative = os.path.join(below, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
+                    try:
+                        is_folder = entry.is_dir(follow_symlinks=False)
+                    except OSError:  # the system does not say; reading it will
+                        is_folder = False
+                    if is_folder:
                         folders.append(relative)
                     else:
                         yield _Entry(relative, entry)
@@ -70,11 +75,14 @@ def _entries(root: bytes, below: bytes) -> Iterator[_Entry]:
 
 def _take(result: Listing, root: bytes, found: _Entry) -> None:
     path, raw = readable(found.relative)
-    if found.entry is None:
+    entry = found.entry
+    suffix, kind = suffix_of(path), leftover(path if entry else f"{path}/what lies in it")
+    if kind and (entry is None or suffix in SUFFIXES):
+        result.ignore(kind)
+        return
+    if entry is None:
         result.refused[path] = found.refused or ""
         return
-    entry = found.entry
-    suffix = suffix_of(path)
     if (suffix in SUFFIXES or _is_folder(entry)) and _leads_out(root, entry):
         result.refused[path] = (
             "a symbolic link that leads out of the folder; ingest the folder it leads to"

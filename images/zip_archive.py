@@ -84,7 +84,8 @@ def _unpacked(packed: bytes, place: _Place) -> bytes:
 
 
 def _take(members: Members[_Place], info: zipfile.ZipInfo) -> None:
-    if info.is_dir():
+    name = _name_of(info)
+    if name.endswith(b"/"):
         return
     place = _Place(
         info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type
@@ -96,8 +97,24 @@ def _take(members: Members[_Place], info: zipfile.ZipInfo) -> None:
         refused = "no regular file"
     else:
         refused = _why_not(info.flag_bits, place)
-    name = info.filename.encode(errors="surrogateescape")
     members.add(name, place.size, mark_of(place.crc), place, refused)
+
+
+def _name_of(info: zipfile.ZipInfo) -> bytes:
+    """A member's name with "/" between its folders: some programs of Windows write "\\", which
+    stands in no name there."""
+    name = info.orig_filename
+    raw = name.encode("utf-8" if info.flag_bits & _UTF8 else "cp437", errors="surrogateescape")
+    return _utf8(raw.partition(b"\0")[0], info.flag_bits).replace(b"\\", b"/")
+
+
+def _utf8(raw: bytes, flags: int) -> bytes:
+    """A name's bytes; macOS writes UTF-8 without the flag that says so."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return raw if flags & _UTF8 else raw.decode("cp437").encode()
+    return raw
 
 
 def _why_not(flags: int, place: _Place) -> str | None:
@@ -118,9 +135,7 @@ def _recover(file: OpenFile, members: Members[_Place]) -> None:
         end = offset + _LOCAL.size + length + extra + packed
         if mark != _LOCAL_MARK or flags & _SIZES_LATER or end > file.size:
             return
-        name = file.at(offset + _LOCAL.size, length)
-        if not flags & _UTF8:
-            name = name.decode("cp437").encode()
+        name = _utf8(file.at(offset + _LOCAL.size, length), flags).replace(b"\\", b"/")
         place = _Place(offset, packed, size, crc, method)
         if not name.endswith(b"/"):
             members.add(name, size, mark_of(crc), place, _why_not(flags, place))

@@ -15,7 +15,7 @@ from db.image_facts import ToldFacts, correct
 from db.manifest import FileFacts, Known
 from errors import ReidError
 from images.facts_file import Told
-from images.listing import SUFFIXES, FoundFile, Key, Listing, suffix_of
+from images.listing import KINDS, SUFFIXES, FoundFile, Key, Listing, suffix_of
 from images.names import facts_of
 from images.sources import is_folder, opened
 from images.walk import NoSuchFolder, file_path
@@ -190,7 +190,7 @@ def _named(
         if path.startswith("/"):
             why = "is an absolute path; it must be relative to the source"
         elif suffix_of(path) not in SUFFIXES:
-            why = f"is no image by its name; read are {', '.join(SUFFIXES)}"
+            why = f"is no image by its name; expected {KINDS}"
         else:
             why = f"is not in {source}"
         result.refused[path] = f"named in line {told[path].line} of the manifest, but {why}"

@@ -182,8 +182,8 @@ def test_a_table_says_who_was_seen_where_and_when(
     assert (registered.unlisted, progress.stored) == (11, 2)
     assert registered.refused == {
         "gone.png": f"named in line 4 of the manifest, but is not in {folder}",
-        "notes.txt": "named in line 5 of the manifest, but is no image by its name; read are"
-        " .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, .tiff",
+        "notes.txt": "named in line 5 of the manifest, but is no image by its name; expected "
+        "JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF, JPEG 2000 or PNM",
         "/abs.png": "named in line 6 of the manifest, but is an absolute path; it must be relative"
         " to the source",
     }

@@ -170,7 +170,7 @@ def test_the_notes_of_the_finder_are_passed_over(tmp_path: Path) -> None:
         zipped.writestr("__MACOSX/._a.jpg", b"note")
     found = source_of(str(tmp_path / "x.zip")).listing()
     assert [file.path for file in found.files] == ["a.jpg"]
-    assert found.ignored == {"of macOS's own (__MACOSX)": 1}
+    assert found.ignored == {"of macOS's own": 1}
 
 
 # --- bombs, passwords, damage

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from images import heif
 from images.decode import (
+    FORMATS,
     MAX_BYTES,
     THUMBNAIL,
     UnreadableImage,
@@ -41,20 +43,25 @@ def pixels(data: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(image)
 
 
+heif.register()
 PERSON = picture(7)
+NO_IMAGE = (
+    "no image that can be read; expected JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF, JPEG 2000 or "
+    "PNM"
+)
 GREY = PERSON.convert("L")
 
 
 # --- forms
 
 
-@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("form", [*FORMATS, "MPO"])
 def test_each_format_is_read(form: str) -> None:
     found = decode(encoded(PERSON, form))
     assert (found.width, found.height) == PERSON.size
     assert found.image.mode == "RGB"
     near = np.abs(np.asarray(found.image).astype(int) - np.asarray(PERSON)).mean()
-    assert near < (30 if form in ("JPEG", "WEBP", "GIF") else 1)
+    assert near < (30 if form in ("JPEG", "MPO", "WEBP", "GIF", "HEIF", "AVIF") else 1)
 
 
 def test_greyscale() -> None:
@@ -172,13 +179,16 @@ def test_a_truncated_file(form: str) -> None:
         (b"", "an empty file"),
         (
             b"To whom it may concern",
-            "no image that can be read; expected JPEG, PNG, WEBP, BMP, GIF, TIFF",
+            NO_IMAGE,
         ),
         (
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 128\n",
-            "no image that can be read; expected JPEG, PNG, WEBP, BMP, GIF, TIFF",
+            NO_IMAGE,
         ),
-        (b"\0" * 5000, "no image that can be read; expected JPEG, PNG, WEBP, BMP, GIF, TIFF"),
+        (
+            b"\0" * 5000,
+            NO_IMAGE,
+        ),
     ],
 )
 def test_no_image(data: bytes, sentence: str) -> None:
@@ -277,3 +287,102 @@ def test_other_thumbnails_are_small_jpegs_without_metadata() -> None:
 
 def test_the_hash_is_of_the_bytes() -> None:
     assert content_hash(b"").hex().startswith("e3b0c44298fc1c14")
+
+
+# --- notes beside the pixels
+
+
+def chunk(kind: bytes, content: bytes, *, wrong: bool = False) -> bytes:
+    """A PNG's chunk, with a checksum that is wrong where asked for."""
+    checksum = zlib.crc32(kind + content) ^ wrong
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+MANY = 3 * 2**20
+NOTES = {
+    "text": chunk(b"tEXt", b"prompt\0" + b"x" * MANY),
+    "packed text": chunk(b"zTXt", b"prompt\0\0" + zlib.compress(b"x" * MANY)),
+    "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + b"<x>" * MANY),
+    "packed XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1" + bytes(3) + zlib.compress(bytes(MANY))),
+    "a profile that is none": chunk(b"iCCP", b"big\0\0" + zlib.compress(bytes(MANY))),
+    "a bomb as a profile": chunk(b"iCCP", b"big\0\0" + zlib.compress(bytes(100 * MANY))),
+    "a profile that is not packed": chunk(b"iCCP", b"big\0\0" + bytes(MANY)),
+    "a note of nobody": chunk(b"prVt", bytes(MANY)),
+    **{
+        f"a wrong checksum of {kind.decode()}": chunk(kind, b"\0\1\2\3\4\5\6\7\x08", wrong=True)
+        for kind in (
+            b"tEXt",
+            b"iTXt",
+            b"zTXt",
+            b"iCCP",
+            b"eXIf",
+            b"tIME",
+            b"pHYs",
+            b"gAMA",
+            b"tRNS",
+        )
+    },
+    **{
+        f"an empty {kind.decode()}": chunk(kind, b"")
+        for kind in (
+            b"tEXt",
+            b"iTXt",
+            b"zTXt",
+            b"iCCP",
+            b"eXIf",
+            b"tIME",
+            b"pHYs",
+            b"sRGB",
+            b"cHRM",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("what", NOTES)
+def test_notes_in_a_png_never_keep_it_from_being_read(what: str) -> None:
+    data = encoded(PERSON)
+    for where in (33, len(data) - 12):  # behind the header, and before the end
+        noted = data[:where] + NOTES[what] + data[where:]
+        assert np.array_equal(pixels(noted), np.asarray(PERSON))
+
+
+def test_a_wrong_checksum_of_the_pixels_is_no_note() -> None:
+    data = encoded(PERSON)
+    where = data.index(b"IHDR") + 4
+    assert reason(data[:where] + b"\0\0\1" + data[where + 3 :]) == NO_IMAGE
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF", "PNG", "WEBP", "TIFF", "JPEG"])
+def test_rotation_is_undone_in_each_format(form: str) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    lying = PERSON.transpose(Image.Transpose.ROTATE_90)
+    data = encoded(lying, form, exif=exif.tobytes(), **{"lossless": True} if form == "WEBP" else {})
+    found = pixels(data)
+    assert found.shape == (64, 32, 3)
+    assert np.abs(found.astype(int) - np.asarray(PERSON)).mean() < 30
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF", "JPEG2000", "PPM"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_cut_off_in_each_format(form: str, share: float) -> None:
+    data = encoded(picture(7, (200, 400)), form)
+    assert reason(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("form", ["HEIF", "AVIF", "JPEG2000", "PPM"])
+def test_too_many_pixels_in_each_format(form: str) -> None:
+    """Said before any of them is decoded."""
+    data = bytearray(encoded(PERSON.resize((64, 128)), form))
+    if form == "PPM":
+        data = bytearray(b"P6 60000 60000 255\n" + bytes(100))
+    elif form == "JPEG2000":
+        data = bytearray(
+            data.replace(struct.pack(">II", 128, 64), struct.pack(">II", 60000, 60000))
+        )
+        data = data.replace(struct.pack(">II", 64, 128), struct.pack(">II", 60000, 60000))
+    else:
+        where = data.index(b"ispe") + 8
+        data[where : where + 8] = struct.pack(">II", 60000, 60000)
+    assert reason(bytes(data))

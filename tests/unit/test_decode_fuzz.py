@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from images import heif
 from images.decode import FORMATS, UnreadableImage
 from ingest.decoder import Crop, Encoded
 from ingest.decoders import Decoders
@@ -18,6 +19,7 @@ SMALL = Preprocessing(8, 4)
 
 def whole_files() -> list[bytes]:
     """One file of each format, and JPEGs of other kinds."""
+    heif.register()
     image, files = picture(3, (40, 80)), []
     for form in FORMATS:
         file = io.BytesIO()

@@ -175,15 +175,22 @@ def test_a_folder_whose_own_name_is_no_utf8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "ending"),
-    [((), ".tiff"), (("a.txt", "b/c.txt", "d"), ".tiff (it holds 2 .txt, 1 without a suffix)")],
+    [
+        ((), ""),
+        (("a.txt", "b/c.txt", "d"), " (it holds 2 .txt, 1 without a suffix)"),
+        (
+            ("@eaDir/a.jpg/b.jpg", "._a.jpg", ".jpg"),
+            " (it holds 1 of macOS's own, 1 previews of a system, 1 without a suffix)",
+        ),
+    ],
 )
 def test_nothing_to_read(tmp_path: Path, names: tuple[str, ...], ending: str) -> None:
     fill(tmp_path, *names)
     with pytest.raises(NothingToIngest) as caught:
         walk(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} holds no image file; read are .jpg, .jpeg, .png, .webp, .bmp, .gif, .tif, "
-        f"{ending}"
+        f"{tmp_path} holds no image file; expected JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF, "
+        f"JPEG 2000 or PNM{ending}"
     )
 
 

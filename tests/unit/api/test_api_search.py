@@ -76,7 +76,7 @@ def test_a_collection_is_made_in_its_identity_space(api: Client) -> None:
         ("a.jpg", jpeg(RED)[:300], 422, "a damaged image"),
         ("a.jpg", jpeg(RED, (8, 8)), 422, "8x8 pixels is too small for a person crop"),
         ("a.jpg", jpeg(RED, (200, 64)), 422, "is no upright person crop"),
-        ("a.txt", jpeg(RED), 400, "'a.txt' is no image file's name; read are .jpg"),
+        ("a.txt", jpeg(RED), 400, "'a.txt' is no image file's name; expected JPEG"),
         ("..", jpeg(RED), 400, "'..' is no image file's name"),
         ("x" * 199 + ".jpg", jpeg(RED), 400, "is no image file's name"),
         ("é" * 150 + ".jpg", jpeg(RED), 400, "the name has more than 200 bytes"),
