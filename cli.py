@@ -79,7 +79,14 @@ class LazyGroup(click.Group):
     metavar="SECONDS",
     help="For each statement of a search; default 300, 0 is no limit (REID_STATEMENT_TIMEOUT).",
 )
-def cli(home: str | None, database_url: str | None, statement_timeout: str | None) -> None:
+@click.option(
+    "--read-only",
+    is_flag=True,
+    help="Search a server that takes no writes, without an audit row (REID_READ_ONLY).",
+)
+def cli(
+    home: str | None, database_url: str | None, statement_timeout: str | None, read_only: bool
+) -> None:
     """Find a person again among many images.
 
     \b
@@ -94,6 +101,8 @@ def cli(home: str | None, database_url: str | None, statement_timeout: str | Non
         os.environ["REID_DATABASE_URL"] = database_url
     if statement_timeout:
         os.environ["REID_STATEMENT_TIMEOUT"] = statement_timeout
+    if read_only:
+        os.environ["REID_READ_ONLY"] = "1"
 
 
 def _load_dotenv() -> None:
@@ -124,9 +133,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # the reader has gone (`reid ... | head`): nothing more to say, and not to say that either
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
         return 0
-    except UnicodeError:
-        click.echo("reid: an argument is no UTF-8 text; names must be", err=True)
-        return 2
+    except UnicodeError as error:
+        code, said = _about_text(error)
+        click.echo(f"reid: {said}", err=True)
+        return code
     except Exception as error:
         sentence = _sentence_for(error)
         if sentence is None:
@@ -136,13 +146,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _about_text(error: UnicodeError) -> tuple[int, str]:
+    """(exit code, sentence): a name's or the output's fault; else as it came."""
+    said = " ".join(str(error).split())
+    if not isinstance(error, UnicodeEncodeError):
+        return 1, said
+    letters = error.object[error.start : error.end]
+    if any("\ud800" <= letter <= "\udfff" for letter in letters):
+        # bytes that are no text become such letters in arguments and in names of files alone
+        return 2, "an argument or a file's name is no UTF-8 text; names must be"
+    if not error.encoding.lower().startswith("utf"):
+        return 1, (
+            f"the output takes {error.encoding} alone, and cannot show {letters!a}; "
+            "set PYTHONUTF8=1, or a locale with UTF-8"
+        )
+    return 1, said
+
+
 def _sentence_for(error: Exception) -> str | None:
     """What a user can do about an error of the disk or the database; None for a bug of ours."""
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{where}"
+        said = error.strerror or " ".join(str(error).split()) or type(error).__name__
+        return f"{said}{where}"
     if type(error).__module__.partition(".")[0] in ("sqlalchemy", "psycopg"):
-        from db.connect import sentence_for
+        from db.error_sentences import sentence_for
 
         return sentence_for(error)
     return None

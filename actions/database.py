@@ -28,6 +28,9 @@ from db.connect import (
     resolve,
 )
 from db.embedded_process import EmbeddedServerFailed, program
+from db.libpq_environment import left_out
+from db.read_only import is_allowed
+from db.session import Session, session_of
 from db.upgrade import upgrade
 from errors import ReidError, UsageError
 
@@ -188,6 +191,20 @@ def doctor() -> Iterator[Check]:
     yield from _database(place)
 
 
+def _session(session: Session) -> Iterator[Check]:
+    if session.read_only is None:
+        return
+    advice = (
+        None
+        if is_allowed()
+        else (
+            "searching works with `reid --read-only`, without an audit row; for all else name a "
+            "server that takes writes in REID_DATABASE_URL"
+        )
+    )
+    yield Check("writing", f"not here: {session.read_only}", advice)
+
+
 def _device() -> Check:
     if os.path.exists("/proc/driver/nvidia/version"):  # noqa: PTH110
         return Check("device", "an NVIDIA driver is there; `--device cuda` uses it")
@@ -207,6 +224,7 @@ def _database(place: Place) -> Iterator[Check]:
         with disposed(make_engine(place)) as engine, reach(engine) as connection:
             check_server(connection)
         with disposed(open_database(place)) as engine, reach(engine) as connection:
+            session = session_of(connection)
             postgres = connection.scalar(text("SHOW server_version"))
             pgvector = connection.scalar(
                 text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
@@ -218,6 +236,11 @@ def _database(place: Place) -> Iterator[Check]:
         return
     yield Check(f"database ({kind})", f"Postgres {postgres}, schema {HEAD}, {images} images")
     yield Check("pgvector", str(pgvector))
+    yield from _session(session)
+    if variables := left_out():
+        yield Check(
+            "libpq's variables", f"not used, since they are not ours: {', '.join(variables)}"
+        )
     if model is None:
         yield Check("model", "none yet; the shipped one is registered at the first ingest")
         return

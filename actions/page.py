@@ -16,7 +16,8 @@ from actions.ingest import load_network
 from actions.query_images import Network
 from actions.search import Found, deciding_fields
 from actions.sets import show_set
-from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach, sentence_for
+from db.connect import HEAD, DatabaseUnreachable, WrongSchema, current_revision, reach
+from db.error_sentences import known_sentence
 from db.models import ModelRow
 from models.outputs import Outputs
 from models.transforms import Pixels, Preprocessing
@@ -160,7 +161,7 @@ def sentence(engine: Engine, error: Exception) -> str | None:
     """What to tell a person about a database error, None for one that is our own fault."""
     if isinstance(error, NoFreeConnection):
         return "the page is busy: no connection to the database became free; try again in a moment"
-    said = sentence_for(error)
+    said = known_sentence(error)
     if said is None:
         return None
     try:

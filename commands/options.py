@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from commands.output import note
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -102,7 +104,10 @@ def question(function: Callable[..., Any]) -> Callable[..., Any]:
 def database() -> "Engine":
     """A checked engine on the configured database, closed when the command ends."""
     from db.connect import open_database
+    from db.read_only import is_allowed
 
     engine = open_database()
     click.get_current_context().call_on_close(engine.dispose)
+    if is_allowed():
+        note("the database is read only: nothing is written to the audit log")
     return engine

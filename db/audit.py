@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select
 
+from db.read_only import goes_unrecorded
 from db.schema import Audit
 
 MAX_RESULT_IDS = 10_000  # of one row; a run of many queries finds more than anybody looks at
@@ -74,12 +75,15 @@ def record(
     candidates: int | None = None,
     complete: bool | None = None,
 ) -> None:
-    """Adds one row, in the caller's transaction.
+    """Adds one row, in the caller's transaction; none where `--read-only` allows that on a server
+    that takes no writes. Raises ReadOnlyDatabase.
 
     Of more than MAX_RESULT_IDS the first are kept, and `question.results_cut` says how many are
     not. Images and stored queries are named by their numbers here, never by path or hash: the row
     outlives them, and once they are erased the numbers lead nowhere.
     """
+    if goes_unrecorded(connection):
+        return
     cut = len(result_ids) - MAX_RESULT_IDS
     connection.execute(
         insert(Audit).values(

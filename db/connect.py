@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
+from db import libpq_environment
+from db.database_url import parse_url
 from db.embedded import EmbeddedServer
-from db.limits import statement_timeout, was_too_long
-from errors import ReidError, UsageError
+from db.error_sentences import known_sentence
+from db.limits import statement_timeout
+from db.read_only import check_read_only
+from db.session import prepare_sessions
+from db.unreachable import unreachable_sentence
+from errors import ReidError
 
 HEAD = "0002"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
@@ -30,7 +34,7 @@ MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
 POOL_SIZE = 8
 POOL_PATIENCE_S = 60  # then the page says that it is busy
 _RECYCLE_S = 3600  # what a session has cached about many tables and plans is given back
-# what the URL says wins
+# what the URL says wins, but for what a session must be: see `db.session`
 _CLIENT = {
     "connect_timeout": 10,
     "application_name": "reid",
@@ -55,10 +59,6 @@ class WrongSchema(ReidError):
     """The database is newer or older than this program."""
 
 
-class BadDatabaseUrl(UsageError):
-    """REID_DATABASE_URL does not read as a Postgres URL."""
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the database is: an embedded server, or the URL of another one."""
@@ -71,9 +71,10 @@ class Place:
         return None if self.url else EmbeddedServer(self.home)
 
     def libpq_url(self) -> str:
-        """A URL that psql and pg_dump take."""
+        """A URL that psql and pg_dump take; what the shell says about other servers is left out."""
+        libpq_environment.leave_out(parse_url(self.url) if self.url else None)
         if self.url:
-            return _parsed(self.url).set(drivername="postgresql").render_as_string(False)
+            return parse_url(self.url).set(drivername="postgresql").render_as_string(False)
         return EmbeddedServer(self.home).url()
 
 
@@ -91,47 +92,39 @@ def resolve() -> Place:
     return Place(default_home(), os.environ.get("REID_DATABASE_URL") or None)
 
 
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise BadDatabaseUrl(
-            "REID_DATABASE_URL is no URL; expected postgresql://user:password@host:5432/database"
-        ) from None
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise BadDatabaseUrl(
-            f"REID_DATABASE_URL names {parsed.get_backend_name()!r}; expected postgresql://"
-        )
-    return parsed
-
-
 def make_engine(place: Place) -> Engine:
     """An engine without any check; starts the embedded server."""
     if server := place.embedded:
         server.ensure_running()
-    url = _parsed(place.libpq_url()).set(drivername="postgresql+psycopg")
-    return create_engine(
-        url,
+    url = parse_url(place.libpq_url()).set(drivername="postgresql+psycopg")
+    engine = create_engine(
+        url.difference_update_query(["client_encoding"]),
         pool_size=POOL_SIZE,
         max_overflow=0,
         pool_timeout=POOL_PATIENCE_S,
         pool_recycle=_RECYCLE_S,
         pool_use_lifo=True,
-        connect_args={name: value for name, value in _CLIENT.items() if name not in url.query},
+        connect_args={
+            "client_encoding": "UTF8",
+            **{name: value for name, value in _CLIENT.items() if name not in url.query},
+        },
     )
+    prepare_sessions(engine)
+    return engine
 
 
 def open_database(place: Place | None = None) -> Engine:
     """An engine on a database that this program can use.
 
     An empty embedded database is set up at once; an empty server is only by `reid db upgrade`.
-    Raises DatabaseUnreachable, WrongSchema, BadStatementTimeout.
+    Raises DatabaseUnreachable, WrongSchema, WrongSession, NotReadOnly, BadStatementTimeout.
     """
     statement_timeout()  # a bad one is said now, not at the first search of a page that runs
     place = place or resolve()
     engine = make_engine(place)
     try:
         with reach(engine) as connection:
+            check_read_only(connection)
             revision = current_revision(connection)
         if revision is None and place.embedded:
             from db.upgrade import upgrade
@@ -165,29 +158,12 @@ def reach(engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
     except DBAPIError as error:
-        raise DatabaseUnreachable(unreachable_sentence(engine.url, error.orig)) from error
+        # what has a SQLSTATE was said by a server that let us in
+        said = known_sentence(error) if getattr(error.orig, "sqlstate", None) else None
+        said = said or unreachable_sentence(engine.url, error.orig)
+        raise DatabaseUnreachable(said) from error
     with connection:
         yield connection
-
-
-def unreachable_sentence(url: URL, cause: object) -> str:
-    """One sentence for what libpq says when no connection can be made."""
-    said = " ".join(str(cause).split())
-    where = f"{url.host or 'localhost'}:{url.port or 5432}"
-    if "password authentication failed" in said or "no password supplied" in said:
-        return (
-            f"the server at {where} refused user {url.username!r}: wrong or missing password; "
-            "check REID_DATABASE_URL"
-        )
-    if "does not exist" in said:
-        said = said.split("FATAL: ")[-1]
-        return f"the server at {where} says: {said}; create it, or check REID_DATABASE_URL"
-    if "FATAL: " in said:
-        return f"the server at {where} refuses: {said.split('FATAL: ')[-1][:200]}"
-    return (
-        f"no database server answers at {where}; start it, or unset REID_DATABASE_URL "
-        f"for the embedded one ({said[:200]})"
-    )
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -222,31 +198,3 @@ def check_server(connection: Connection) -> None:
             f"the server has pgvector {found}, expected {needed} or newer: install it, "
             "then run ALTER EXTENSION vector UPDATE"
         )
-
-
-def sentence_for(error: BaseException) -> str | None:
-    """One sentence for a database error in mid-work, None for one that is our own fault."""
-    cause = getattr(error, "orig", error)
-    if isinstance(cause, psycopg.errors.DiskFull):
-        return (
-            "the database's disk is full; free some space and run the same command again: "
-            "what is stored stays stored"
-        )
-    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        return (
-            f"the database user may not do that: {cause.diag.message_primary}; run it as the "
-            "database's owner (`reid db grant` lets others search and review, and no more)"
-        )
-    if isinstance(cause, psycopg.errors.QueryCanceled):
-        if was_too_long(cause):
-            return (
-                "the server stopped a statement that took longer than its statement_timeout; "
-                "raise that for this database user, and run the same command again"
-            )
-        return "somebody stopped the statement at the server; run the same command again"
-    if isinstance(cause, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
-        return "another command changed the same rows at the same time; run this one again"
-    if isinstance(cause, psycopg.OperationalError):
-        said = " ".join(str(cause).split())[:200]
-        return f"the connection to the database was lost ({said}); run the same command again"
-    return None

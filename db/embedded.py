@@ -22,6 +22,7 @@ import psycopg
 from filelock import FileLock, Timeout
 from psycopg import sql
 
+from db import libpq_environment
 from db.embedded_process import EmbeddedServerFailed, hand_over, owned, run, start
 from db.embedded_state import forget_dead, orphans, running
 from db.machine import server_settings, this_machine
@@ -97,6 +98,7 @@ class EmbeddedServer:
 
         Raises EmbeddedServerFailed.
         """
+        libpq_environment.leave_out(None)
         if self._answers(DATABASE):
             self._check_listens()
             return
@@ -201,6 +203,8 @@ class EmbeddedServer:
     def _prepare(self) -> None:
         """The user's password, then the database: who sees that finds everything ready."""
         with self._connect("postgres") as connection:
+            if connection.execute("SHOW transaction_read_only").fetchone() == ("on",):
+                return  # a standby has both from the server that it follows
             password = self.password_file.read_text().strip()
             connection.execute(
                 sql.SQL("ALTER ROLE {} PASSWORD {}").format(
@@ -219,6 +223,7 @@ class EmbeddedServer:
             port=self.port,
             user=USER,
             dbname=database,
+            client_encoding="UTF8",
             autocommit=True,
         )
 

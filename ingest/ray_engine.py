@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError
 
 from db import manifest
 from db.attempts import charge, most_attempts
-from db.connect import Place, make_engine, sentence_for
+from db.connect import Place, make_engine
+from db.error_sentences import sentence_for
 from db.faults import reached
 from db.store import Batch
 from errors import ReidError

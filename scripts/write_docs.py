@@ -27,8 +27,8 @@ Written by `scripts/write_docs.py` from the commands' own help. `reid` is `.venv
 | 130 | interrupted: run the same command again to go on |
 
 Configuration: an option, else the environment (`REID_HOME`, `REID_DATABASE_URL`, `REID_DEVICE`,
-`REID_STATEMENT_TIMEOUT`, `REID_DECODE_SECONDS` for an image, `REID_ACTOR` for the audit log,
-`REID_TOKEN` for the page), else a file `.env`, else the default.
+`REID_STATEMENT_TIMEOUT`, `REID_READ_ONLY`, `REID_DECODE_SECONDS` for an image, `REID_ACTOR` for
+the audit log, `REID_TOKEN` for the page), else a file `.env`, else the default.
 The JSON that `--format json` prints is described in [json.md](json.md).
 """
 

@@ -14,7 +14,6 @@ from sqlalchemy.engine import make_url
 from actions.database import client_access
 from db.connect import (
     HEAD,
-    BadDatabaseUrl,
     DatabaseUnreachable,
     Place,
     WrongSchema,
@@ -25,10 +24,11 @@ from db.connect import (
     open_database,
     reach,
     resolve,
-    sentence_for,
 )
+from db.database_url import BadDatabaseUrl
 from db.embedded import EmbeddedServer
 from db.embedded_state import running
+from db.error_sentences import sentence_for
 from db.upgrade import UpgradeFailed, upgrade
 from tests.servers import free_port, tcp_server, temporary_home
 
@@ -308,7 +308,10 @@ def test_a_lost_connection_is_said(engine: Engine) -> None:
             "the server stopped a statement that took longer than its statement_timeout; "
             "raise that for this database user, and run the same command again",
         ),
-        (psycopg.errors.UniqueViolation(), None),
+        (
+            psycopg.errors.UniqueViolation(),
+            "the database has this already: UniqueViolation",
+        ),
         (ValueError("ours"), None),
     ],
 )

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from actions import queries
 from cli import run
-from db.connect import Place, open_database, sentence_for
+from db.connect import Place, open_database
+from db.error_sentences import sentence_for
 from db.limits import BadStatementTimeout, SearchTookTooLong, limited, statement_timeout
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, query

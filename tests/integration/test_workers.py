@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 import db.store
 from db import collections, manifest
-from db.connect import Place, make_engine, sentence_for
+from db.connect import Place, make_engine
+from db.error_sentences import sentence_for
 from db.faults import POINTS
 from db.models import ModelRow
 from db.store import ReadImage
