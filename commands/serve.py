@@ -107,7 +107,13 @@ def serve(
             **({} if per_minute is None else {"per_minute": per_minute}),
         )
         url = public.address if public else _url(host, listening.getsockname()[1])
-        note(_greeting(url, new, tokens))
+        if new is not None:
+            access = app.state.reid.access
+            code = access.new_code(access.token_of(new))
+            note(f"the page is at {url}/login#code={code} (Ctrl-C stops it)")
+            note(f"this link signs in once; the token is {new}")
+        else:
+            note(_greeting(url, tokens))
         if public:
             note(f"it listens on {_url(host, listening.getsockname()[1])}, for the proxy")
         elif _is_everywhere(host):
@@ -208,10 +214,8 @@ def _is_everywhere(host: str) -> bool:
     return host in ("0.0.0.0", "::")
 
 
-def _greeting(url: str, new: str | None, tokens: "list[Token]") -> str:
+def _greeting(url: str, tokens: "list[Token]") -> str:
     """A token that was given is named by where it stands, never printed."""
-    if new is not None:
-        return f"the page is at {url}/login?token={new} (Ctrl-C stops it)"
     if tokens:
         return f"the page is at {url}/login; {_names(tokens)} (Ctrl-C stops it)"
     return f"the page is at {url} (Ctrl-C stops it)"

@@ -33,6 +33,7 @@ class Access:
 
     tokens: Sequence[Token]
     _sessions: dict[str, tuple[float, Who]] = field(default_factory=dict)  # id -> end; oldest first
+    _codes: dict[str, Token] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -43,6 +44,20 @@ class Access:
         """Compared with every token, in constant time."""
         found = [t for t in self.tokens if compare_digest(given.encode(), t.secret.encode())]
         return found[0] if found else None
+
+    def new_code(self, token: Token) -> str:
+        """A code that signs in once with a token, for a link: what a browser keeps of the link
+        opens nothing any more."""
+        code = token_urlsafe(32)
+        with self._lock:
+            self._codes[code] = token
+        return code
+
+    def redeem(self, given: str) -> Token | None:
+        """The token of a code, which is used up by it."""
+        with self._lock:
+            found = [c for c in self._codes if compare_digest(given.encode(), c.encode())]
+            return self._codes.pop(found[0]) if found else None
 
     def who(self, request: Request) -> Who | None:
         """Who sends a request; None for somebody who may not go on."""

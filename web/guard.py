@@ -119,7 +119,7 @@ class Guard:
             said = "send the token, as `Authorization: Bearer TOKEN`"
             return refusal(request, said, 401, headers=challenge)
         wanted = relative(request) if request.method == "GET" else request.url.path
-        response = render(request, "login.html", 401, next=wanted, wrong=False)
+        response = render(request, "login.html", 401, next=wanted, alert=None)
         response.headers.update(challenge)
         return response
 

@@ -12,29 +12,33 @@ from web.state import Here
 
 router = APIRouter()
 
+WHY_WRONG = "That is not the token."
+WHY_USED = "This link has signed somebody in already, or is of a page that was stopped."
+WHY_TYPED = "A token is not taken from an address, where the browser would keep it: type it here."
+
 
 @router.get("/login")
 def login(request: Request, here: Here) -> Response:
-    """Opened with `?token=`, as `reid serve --token` prints it, this signs in at once."""
-    given = request.query_params.get("token")
+    """The form. The link that `reid serve --token` prints fills it with a code from the address's
+    fragment, which browsers send to nobody; it is sent by hand, so that no other site signs
+    anybody in."""
     if here.access.is_open:
         return RedirectResponse(to("/"), 303)
-    if given is None:
-        return render(request, "login.html", next=to("/"), wrong=False)
-    token = here.access.token_of(given)
-    if token is None:
-        return _wrong(request, here, to("/"))
-    # not a redirect: after a link in another site, a strict cookie would not go with that
-    return _with_session(request, here, token, render(request, "signed_in.html"))
+    if "token" in request.query_params:
+        # away from this address, which the browser would remember
+        return RedirectResponse(to("/login?typed=yes"), 303)
+    return _form(request, to("/"), WHY_TYPED if "typed" in request.query_params else None)
 
 
 @router.post("/login")
 async def sign_in(request: Request, here: Here) -> Response:
     async with request.form(max_files=0, max_fields=4) as form:
-        given, wanted = str(form.get("token", "")), _within(str(form.get("next", "")))
-    token = here.access.token_of(given.strip())
+        given, code = str(form.get("token", "")), str(form.get("code", ""))
+        wanted = _within(str(form.get("next", "")))
+    token = here.access.redeem(code) if code else here.access.token_of(given.strip())
     if token is None:
-        return _wrong(request, here, wanted)
+        here.rates.failures.wait(address_of(request))
+        return _form(request, wanted, WHY_USED if code else WHY_WRONG, 401)
     return _with_session(request, here, token, RedirectResponse(wanted, 303))
 
 
@@ -53,9 +57,8 @@ def _within(address: str) -> str:
     return address if plain and own else to("/")
 
 
-def _wrong(request: Request, here: Here, wanted: str) -> Response:
-    here.rates.failures.wait(address_of(request))
-    return render(request, "login.html", 401, next=wanted, wrong=True)
+def _form(request: Request, wanted: str, alert: str | None, status: int = 200) -> Response:
+    return render(request, "login.html", status, next=wanted, alert=alert)
 
 
 def _with_session(request: Request, here: Here, token: Token, response: Response) -> Response:
