@@ -15,29 +15,35 @@ import click
 
 from errors import ReidError
 
-# command -> (module in `commands`, its one line of help); the module is loaded when it is called
+# command -> (module, its one line of help); the module is loaded when it is called
 COMMANDS: dict[str, tuple[str, str]] = {
-    "audit": ("audit", "Who did what, when and why."),
-    "calibrate": ("calibrate", "Choose what `--max-distance auto` means, on your own people."),
-    "collection": ("collection", "List, remove or prune collections of images."),
-    "db": ("db", "The database: url, upgrade, shell, stop, backup, restore, grant."),
-    "doctor": ("doctor", "Check this installation and say what to do about what is wrong."),
-    "draw": ("draw", "Draw a small data set of people, to try the program on."),
-    "erase": ("erase", "Erase pictures of people, and keep them out."),
-    "evaluate": ("evaluate", "The field's metrics, beside what guessing gets."),
-    "export": ("export", "Write reid_test.txt, matches or classification_test.csv."),
-    "index": ("index", "The approximate index: build, drop, status."),
-    "ingest": ("ingest", "Take person crops into a collection."),
-    "match": ("match", "A reviewer's verdicts: confirm, reject, withdraw, list."),
-    "model": ("model", "List, add, activate models; show a model's card."),
-    "query": ("query", "Stored queries: add, list, show, run, diff, remove."),
-    "retention": ("retention", "After how many days what is stored goes."),
-    "retry": ("status", "Make failed images pending again."),
-    "search": ("search", "Find a person again, now."),
-    "serve": ("serve", "The web page and the API."),
-    "status": ("status", "What is stored, what failed and why."),
-    "train": ("train", "Train a model."),
-    "worker": ("worker", "Work through what is registered."),
+    "audit": ("commands.audit", "Who did what, when and why."),
+    "calibrate": (
+        "commands.calibrate",
+        "Choose what `--max-distance auto` means, on your own people.",
+    ),
+    "collection": ("commands.collection", "List, remove or prune collections of images."),
+    "db": ("commands.db", "The database: url, upgrade, shell, stop, backup, restore, grant."),
+    "doctor": (
+        "commands.doctor",
+        "Check this installation and say what to do about what is wrong.",
+    ),
+    "draw": ("commands.draw", "Draw a small data set of people, to try the program on."),
+    "erase": ("commands.erase", "Erase pictures of people, and keep them out."),
+    "evaluate": ("commands.evaluate", "The field's metrics, beside what guessing gets."),
+    "export": ("commands.export", "Write reid_test.txt, matches or classification_test.csv."),
+    "index": ("commands.index", "The approximate index: build, drop, status."),
+    "ingest": ("commands.ingest", "Take person crops into a collection."),
+    "match": ("commands.match", "A reviewer's verdicts: confirm, reject, withdraw, list."),
+    "model": ("commands.model", "List, add, activate models; show a model's card."),
+    "query": ("commands.query", "Stored queries: add, list, show, run, diff, remove."),
+    "retention": ("commands.retention", "After how many days what is stored goes."),
+    "retry": ("commands.status", "Make failed images pending again."),
+    "search": ("commands.search", "Find a person again, now."),
+    "serve": ("web.serve", "The web page and the API."),
+    "status": ("commands.status", "What is stored, what failed and why."),
+    "train": ("commands.train", "Train a model."),
+    "worker": ("commands.worker", "Work through what is registered."),
 }
 
 
@@ -50,7 +56,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"commands.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(COMMANDS[cmd_name][0])
         command = getattr(module, cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -29,13 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.gallery import COLLECTION, queries  # noqa: E402
-from db.collections import collection_named  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
 from db.driver import driver_of  # noqa: E402
-from db.indexes import index_of  # noqa: E402
-from db.models import active_model  # noqa: E402
+from db.open import open_database  # noqa: E402
+from gallery.collections import collection_named  # noqa: E402
+from gallery.model_rows import active_model  # noqa: E402
+from gallery.vector_index import index_of  # noqa: E402
+from search.exact import answer_one  # noqa: E402
 from search.filters.parse import parse  # noqa: E402
-from search.one import answer_one  # noqa: E402
 from search.question import QueryPerson, Question, Scope  # noqa: E402
 from vocabulary import LABEL_OF  # noqa: E402
 

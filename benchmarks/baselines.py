@@ -16,14 +16,14 @@ from typing import Any
 import torch
 
 from errors import ReidError
+from images.preprocessing import Preprocessing, joint_preprocessing
 from images.walk import walk
 from models.checkpoint import BadCheckpoint, Header, read_header
-from models.data import LabelledImages, load_training_folder, split_people
-from models.joint_net import WITH_PARTS, JointNet
-from models.measure import measured
-from models.nets import save
-from models.start import NoStartWeights, start_from_imagenet
-from models.transforms import Preprocessing, joint_preprocessing
+from models.nets.joint_net import WITH_PARTS, JointNet
+from models.nets.load import save
+from models.training.data import LabelledImages, load_training_folder, split_people
+from models.training.measure import measured
+from models.training.start import NoStartWeights, start_from_imagenet
 
 ROW = "| {:<28} | {:>6} | {:>6} | {:>6} | {:>6} | {:>8} | {:>8} |"
 NAMES = ("", "mAP", "rank-1", "mAP+d", "r-1+d", "accuracy", "balanced")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from db.connect import Place, open_database
-from db.embedded_state import running
+from db.connect import Place
+from db.open import open_database
+from db.server.state import running
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 

@@ -23,15 +23,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actions.ingest import load_network
-from actions.models import chosen
-from db.connect import Place, open_database
-from db.manifest import Claim
-from db.store import Failure
+from db.connect import Place
+from db.open import open_database
+from gallery.manifest import Claim
+from gallery.models import chosen, load_network
+from gallery.store import Failure
 from images.decode import read_file
-from ingest.decoders import Decoders
+from images.decoder_pool import Decoders
+from ingest.pipeline import Network
 from ingest.reader import FileBytes, Ready, chunks, decode_guarded, to_pixels
-from ingest.steps import Network
 
 Decode = Callable[[Sequence[FileBytes]], list[Ready | Failure]]
 

@@ -21,11 +21,11 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from db.collections import CollectionRow  # noqa: E402
-from db.models import ModelRow  # noqa: E402
-from models.distances import squared_blocks  # noqa: E402
-from search.bulk import Gallery  # noqa: E402
-from search.evaluate import ReidTask, evaluate_reid  # noqa: E402
+from evaluation.evaluate_reid import ReidTask, evaluate_reid  # noqa: E402
+from gallery.collections import CollectionRow  # noqa: E402
+from gallery.model_rows import ModelRow  # noqa: E402
+from metrics.distances import squared_blocks  # noqa: E402
+from query_sets.batch_search import Gallery  # noqa: E402
 from search.rerank import Reranking  # noqa: E402
 
 BLOCK = 128

@@ -19,12 +19,13 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from actions.models import chosen  # noqa: E402
-from db.collections import collection_named, collections_named  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
-from models.distances import squared_rows  # noqa: E402
+from db.connect import Place  # noqa: E402
+from db.open import open_database  # noqa: E402
+from evaluation.evaluate_reid import ReidTask, evaluate_reid, load_task  # noqa: E402
+from gallery.collections import collection_named, collections_named  # noqa: E402
+from gallery.models import chosen  # noqa: E402
+from metrics.distances import squared_rows  # noqa: E402
 from search.distance import Floats32  # noqa: E402
-from search.evaluate import ReidTask, evaluate_reid, load_task  # noqa: E402
 from search.rerank import Reranking  # noqa: E402
 
 CANDIDATES = 200

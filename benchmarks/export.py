@@ -34,21 +34,21 @@ from sqlalchemy import Connection, Engine, insert, text
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from actions.queries import run as query_run  # noqa: E402
-from actions.sets import export_reid_test  # noqa: E402
 from db.arrays import embeddings_from_copy, feature_rows  # noqa: E402
-from db.collections import collection_called  # noqa: E402
 from db.connect import Place, make_engine  # noqa: E402
-from db.embedded import EmbeddedServer  # noqa: E402
-from db.embedded_state import running  # noqa: E402
-from db.models import ModelRow, register  # noqa: E402
 from db.schema import Image  # noqa: E402
-from db.store import write_features  # noqa: E402
+from db.server.embedded import EmbeddedServer  # noqa: E402
+from db.server.state import running  # noqa: E402
 from db.upgrade import upgrade  # noqa: E402
+from gallery.collections import collection_called  # noqa: E402
+from gallery.model_rows import ModelRow, register  # noqa: E402
+from gallery.store import write_features  # noqa: E402
+from images.preprocessing import Preprocessing  # noqa: E402
 from models.checkpoint import Header  # noqa: E402
-from models.transforms import Preprocessing  # noqa: E402
+from query_sets.queries import run as query_run  # noqa: E402
+from query_sets.set_rows import NewImage, NewQuery, add_queries  # noqa: E402
+from query_sets.sets import export_reid_test  # noqa: E402
 from search.question import Question  # noqa: E402
-from search.stored import NewImage, NewQuery, add_queries  # noqa: E402
 from vocabulary import decide  # noqa: E402
 
 SET = "benchmark"

@@ -16,10 +16,11 @@ sys.path.insert(0, str(ROOT))
 
 from sqlalchemy import Connection, func, text  # noqa: E402
 
-from actions.models import chosen  # noqa: E402
-from db.collections import all_collections  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
+from db.open import open_database  # noqa: E402
 from db.schema import Feature  # noqa: E402
+from gallery.collections import all_collections  # noqa: E402
+from gallery.models import chosen  # noqa: E402
 from search.filters.parse import parse  # noqa: E402
 from search.question import Question, Scope  # noqa: E402
 from search.selectivity import estimate  # noqa: E402

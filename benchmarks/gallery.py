@@ -27,12 +27,13 @@ from sqlalchemy import Engine, text
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from actions.models import chosen  # noqa: E402
 from db.arrays import feature_rows  # noqa: E402
-from db.collections import bump, collection_called  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
 from db.driver import driver_of  # noqa: E402
-from db.store import write_features  # noqa: E402
+from db.open import open_database  # noqa: E402
+from gallery.collections import bump, collection_called  # noqa: E402
+from gallery.models import chosen  # noqa: E402
+from gallery.store import write_features  # noqa: E402
 from vocabulary import COLUMNS, NUM_VALUES, decide  # noqa: E402
 
 BLOCK = 20_000  # images; people do not reach over blocks

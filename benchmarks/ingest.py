@@ -28,19 +28,18 @@ from sqlalchemy import Engine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from actions.ingest import load_network
-from actions.models import checkpoint_of, chosen
 from benchmarks.costs import Cost, Meter, median, own_database, total
-from db.collections import collection_called
-from db.models import ModelRow
+from gallery.collections import collection_called
+from gallery.model_rows import ModelRow
+from gallery.models import checkpoint_of, chosen, load_network
 from images.decode import content_hash, decode, read_file
-from images.sources import opened
-from ingest.decoders import Decoders
+from images.decoder_pool import Decoders
+from images.sources.open import opened
 from ingest.register import register_files
 from ingest.worker import Observer, Worker
 from models.extractor import Extractor
-from models.mirror import FlipAveraged
-from models.nets import load
+from models.nets.load import load
+from models.nets.mirror import FlipAveraged
 
 STEPS = ("read", "decode", "inference", "store")
 SINGLE = ("one by one", "one by one, unfolded")
@@ -72,7 +71,7 @@ def forward(network: Extractor, files: list[Path], batch: int, meter: Meter) -> 
 def end_to_end(
     engine: Engine, model: ModelRow, worker: Worker, folder: Path, name: str, meter: Meter
 ) -> Cost:
-    """What `actions.ingest.ingest` does once the network is loaded."""
+    """What `ingest.run.ingest` does once the network is loaded."""
     meter.read()
     source = opened(str(folder))
     with engine.begin() as connection:

@@ -32,10 +32,12 @@ from sqlalchemy import Engine
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from actions.answers import document  # noqa: E402
-from actions.search import Asked, search  # noqa: E402
 from benchmarks import gallery  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
+from db.open import open_database  # noqa: E402
+from search.answering import search  # noqa: E402
+from search.documents import document  # noqa: E402
+from search.request import Asked  # noqa: E402
 
 ASKED = Asked((gallery.COLLECTION,), limit=50)
 Timed = list[float]

@@ -23,14 +23,16 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from actions.ingest import Options, ingest  # noqa: E402
 from benchmarks.costs import own_database  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
-from db.models import active_model, register  # noqa: E402
+from db.connect import Place  # noqa: E402
+from db.open import open_database  # noqa: E402
+from gallery.model_rows import active_model, register  # noqa: E402
+from images.preprocessing import Pixels, Preprocessing  # noqa: E402
+from ingest.options import Options  # noqa: E402
+from ingest.run import ingest  # noqa: E402
 from ingest.worker import Progress, Worker  # noqa: E402
 from models.checkpoint import Header  # noqa: E402
 from models.outputs import Outputs  # noqa: E402
-from models.transforms import Pixels, Preprocessing  # noqa: E402
 
 SIZE = Preprocessing(192, 96)  # what the default model looks at
 EVERY = 1000

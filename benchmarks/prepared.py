@@ -18,13 +18,14 @@ sys.path.insert(0, str(ROOT))
 
 from sqlalchemy import Engine, text  # noqa: E402
 
-from actions.models import chosen  # noqa: E402
-from actions.search import Asked  # noqa: E402
 from benchmarks.gallery import COLLECTION, queries  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
 from db.driver import driver_of  # noqa: E402
-from search.one import answer_one  # noqa: E402
+from db.open import open_database  # noqa: E402
+from gallery.models import chosen  # noqa: E402
+from search.exact import answer_one  # noqa: E402
 from search.question import QueryPerson  # noqa: E402
+from search.request import Asked  # noqa: E402
 
 FILTERS = (None, "gender = female", "hat", "backpack and not hat", "camera in (1, 2)", "pid = 77")
 WARM, TIMES = 12, 12

@@ -36,13 +36,14 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import gallery  # noqa: E402
 from db.arrays import embeddings_from_copy  # noqa: E402
-from db.collections import collections_named  # noqa: E402
-from db.connect import Place, open_database  # noqa: E402
+from db.connect import Place  # noqa: E402
 from db.driver import driver_of  # noqa: E402
-from db.models import active_model  # noqa: E402
+from db.open import open_database  # noqa: E402
 from db.schema import Feature  # noqa: E402
+from gallery.collections import collections_named  # noqa: E402
+from gallery.model_rows import active_model  # noqa: E402
+from search.exact import answer_one  # noqa: E402
 from search.filters.parse import parse  # noqa: E402
-from search.one import answer_one  # noqa: E402
 from search.question import QueryPerson, Question, Scope  # noqa: E402
 from search.statement import copy_out, passing  # noqa: E402
 from vocabulary import FIELDS, LABEL_OF  # noqa: E402

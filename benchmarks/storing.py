@@ -2,12 +2,12 @@
 
 .venv/bin/python benchmarks/storing.py [--rows 20000] [--batch 64 --batch 512]
 
-A database of its own. A third of the batches is stored by `db.store.store_batch`, from features
-that lie ready: leases confirmed, hashes and thumbnails written, labels decided, features copied,
-tasks settled, the collection's revision raised. The others are bytes that were packed before: of
-the features alone, in one COPY, and of features and thumbnails, in two. A transaction a batch
-everywhere, one batch of each in turn, so that all see tables of one size, with the same indexes,
-foreign keys and triggers. CPU seconds are of this process and of the server. Linux only.
+A database of its own. A third of the batches is stored by `gallery.store.store_batch`, from
+features that lie ready: leases confirmed, hashes and thumbnails written, labels decided, features
+copied, tasks settled, the collection's revision raised. The others are bytes that were packed
+before: of the features alone, in one COPY, and of features and thumbnails, in two. A transaction a
+batch everywhere, one batch of each in turn, so that all see tables of one size, with the same
+indexes, foreign keys and triggers. CPU seconds are of this process and of the server. Linux only.
 """
 
 # N images, A=56 scores, D=512 embedding numbers
@@ -30,14 +30,14 @@ from sqlalchemy import Connection, Engine, event
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.costs import Cost, Meter, own_database, total
-from db import manifest, store
 from db.arrays import blob_rows, feature_rows
-from db.collections import CollectionRow, collection_called
-from db.manifest import Claim, FileFacts
-from db.models import ModelRow, register
-from db.store import Batch, Features, ReadImage, store_batch, write_features, write_thumbnails
+from gallery import manifest, store
+from gallery.collections import CollectionRow, collection_called
+from gallery.manifest import Claim, FileFacts
+from gallery.model_rows import ModelRow, register
+from gallery.store import Batch, Features, ReadImage, store_batch, write_features, write_thumbnails
+from images.preprocessing import Preprocessing
 from models.checkpoint import Header
-from models.transforms import Preprocessing
 from vocabulary import decide
 
 THUMBNAIL_BYTES = 2284  # the mean of real crops of 64x128

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from models.nets import parameter_count
-from models.seed_nets import TRUNKS, AttributeNet, SiameseNet
+from models.nets.load import parameter_count
+from models.nets.seed_nets import TRUNKS, AttributeNet, SiameseNet
 
 _OVERHEAD = 2**30
 _BYTES_A_PARAMETER = 16

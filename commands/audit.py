@@ -28,7 +28,7 @@ def audit() -> None:
 @format_option
 def list_(since: str | None, who: str | None, action: str | None, limit: int, format_: str) -> None:
     """The newest rows of the audit log, newest first."""
-    from actions.audit import newest
+    from db.audit_log import newest
 
     rows = newest(options.database(), limit, since, who, action)
     short = [{**row, "result_ids": len(row["result_ids"])} for row in rows]
@@ -51,7 +51,7 @@ def export(out: str, format_: str) -> None:
     Each row has its number. A number that is missing was rolled back, skipped by a restart of the
     server, removed by `reid retention` - which is a row itself - or removed by hand.
     """
-    from actions import audit as actions
+    from db import audit_log as actions
 
     engine = options.database()
     if out == "-":

@@ -10,7 +10,7 @@ from commands.calibrated import explain, warn
 from commands.output import emit, format_option
 
 if TYPE_CHECKING:
-    from actions.calibrate import Calibrated
+    from evaluation.calibrate import Calibrated
 
 
 @click.command()
@@ -65,8 +65,8 @@ def calibrate(
     takes the place of names. Only what somebody has looked at is judged, so no limit lies beyond
     the farthest match with a verdict.
     """
-    from actions.calibrate import Asked
-    from actions.calibrate import calibrate as run
+    from evaluation.calibrate import Asked
+    from evaluation.calibrate import calibrate as run
 
     asked = Asked(
         collection,

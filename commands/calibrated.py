@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from commands.output import note
 
 if TYPE_CHECKING:
-    from actions.calibrate import Calibrated
-    from search.calibrate import DistanceReport
-    from search.calibrate_verdicts import VerdictReport
+    from evaluation.calibrate import Calibrated
+    from evaluation.calibrate_people import DistanceReport
+    from evaluation.calibrate_verdicts import VerdictReport
 
 
 def explain(done: "Calibrated") -> None:
     """On what the limit was chosen, what it gives, and what was changed."""
-    from search.calibrate_verdicts import VerdictReport
+    from evaluation.calibrate_verdicts import VerdictReport
 
     found = done.report.calibration
     if isinstance(done.report, VerdictReport):
@@ -76,7 +76,7 @@ def _cutoffs(done: "Calibrated") -> None:
 
 def warn(done: "Calibrated") -> None:
     """What was left out, and what makes the limit less sure."""
-    from search.calibrate_verdicts import VerdictReport
+    from evaluation.calibrate_verdicts import VerdictReport
 
     if isinstance(done.report, VerdictReport):
         _warn_of_verdicts(done.report)
@@ -85,7 +85,7 @@ def warn(done: "Calibrated") -> None:
 
 
 def _warn_of_verdicts(report: "VerdictReport") -> None:
-    from search.calibrate_verdicts import LEFT_OUT
+    from evaluation.calibrate_verdicts import LEFT_OUT
 
     for reason, count in report.left_out.items():
         if count:

@@ -15,7 +15,7 @@ def collection() -> None:
 @format_option
 def list_(format_: str) -> None:
     """List the collections with their identity spaces and numbers of images."""
-    from actions.status import list_collections
+    from gallery.status import list_collections
 
     rows = list_collections(options.database())
     emit(rows, rows, format_, columns=("name", "identities", "images"))
@@ -28,7 +28,7 @@ def list_(format_: str) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, yes: bool) -> int:
     """Remove a collection with its images' rows, features and matches; files stay."""
-    from actions.status import remove_collection
+    from gallery.status import remove_collection
 
     engine = options.database()
     asking = f"Remove collection {name} and all that was computed for it?"
@@ -43,6 +43,6 @@ def remove(name: str, yes: bool) -> int:
 @click.argument("name")
 def prune(name: str) -> None:
     """Remove the images whose files were gone when their source was last ingested."""
-    from actions.status import prune_collection
+    from gallery.status import prune_collection
 
     click.echo(f"removed {prune_collection(options.database(), name)} images from {name}")

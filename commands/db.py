@@ -16,7 +16,7 @@ def db() -> None:
 @db.command("url")
 def url() -> None:
     """Print a URL for psql and other clients; starts the embedded server."""
-    from actions.database import libpq_url
+    from db.administration import libpq_url
 
     click.echo(libpq_url())
 
@@ -24,7 +24,7 @@ def url() -> None:
 @db.command("upgrade")
 def upgrade() -> None:
     """Bring the database to this program's schema."""
-    from actions.database import set_up
+    from db.administration import set_up
 
     before, now = set_up()
     if before == now:
@@ -37,7 +37,7 @@ def upgrade() -> None:
 @click.argument("psql_arguments", nargs=-1, type=click.UNPROCESSED)
 def shell(psql_arguments: tuple[str, ...]) -> None:
     """Open psql on the database; what follows `--` goes to psql."""
-    from actions.database import client_access, client_program
+    from db.administration import client_access, client_program
 
     psql = client_program("psql")
     url, secrets = client_access()
@@ -47,7 +47,7 @@ def shell(psql_arguments: tuple[str, ...]) -> None:
 @db.command("stop")
 def stop() -> None:
     """Stop the embedded server; it starts again when it is needed."""
-    from actions.database import stop_server
+    from db.administration import stop_server
 
     click.echo("stopped" if stop_server() else "it was not running")
 
@@ -56,7 +56,7 @@ def stop() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def backup(file: Path) -> None:
     """Write the whole database to FILE; checkpoints and image files are not in it."""
-    from actions.database import backup as run
+    from db.administration import backup as run
 
     run(file)
     click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
@@ -67,7 +67,7 @@ def backup(file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
     """Fill an empty database from a backup."""
-    from actions.database import restore as run
+    from db.administration import restore as run
 
     run(file)
     click.echo("restored")
@@ -82,7 +82,7 @@ def grant(role: str, review: bool) -> None:
     A role that is missing is made, without a login. What it could do before is replaced. Run it
     again after an upgrade of the database.
     """
-    from actions.database import grant as run
+    from db.administration import grant as run
 
     made = run(role, review=review)
     click.echo(f"{role} may read, search{', review' if review else ''} and run stored queries")

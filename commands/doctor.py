@@ -11,7 +11,7 @@ def doctor(format_: str) -> int:
     """Check this installation and say what to do about what is wrong."""
     from dataclasses import asdict
 
-    from actions.database import doctor as run
+    from gallery.doctor import doctor as run
 
     rows = [asdict(check) for check in run()]
     emit(rows, rows, format_)

@@ -12,7 +12,7 @@ from commands.progress import Phases
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from actions.erase import Plan, Remains
+    from gallery.erase import Plan, Remains
 
 _COLUMNS = (
     "images", "copies", "unread", "features", "matches", "verdicts", "queries", "query_sets",
@@ -76,7 +76,7 @@ def erase(
     the tables are written anew, so that nothing of it stays in the database's files. It cannot be
     undone. Interrupted, the same command goes on; without any name it ends what another one left.
     """
-    from actions import erase as actions
+    from gallery import erase as actions
 
     asked = actions.Asked(images, collections, pid, files, reason)
     if lifted:

@@ -10,8 +10,8 @@ from commands.output import emit, format_option, note
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from search.evaluate import ReidReport
-    from search.evaluate_attributes import AttributeReport
+    from evaluation.evaluate_attributes import AttributeReport
+    from evaluation.evaluate_reid import ReidReport
 
 
 @click.group()
@@ -67,7 +67,7 @@ def reid(
     A report shows images of the best and the worst queries and their matches: personal data. Which
     ones is kept in the audit log, with --purpose.
     """
-    from actions.evaluate import reid as run
+    from evaluation.evaluate import reid as run
 
     if no_strips and not folder:
         raise UsageError("--no-strips says what a report leaves out; add --report DIR")
@@ -75,7 +75,7 @@ def reid(
         raise UsageError("--report shows the whole gallery; leave out --where or --report")
     files: list[Path] = []
     if folder:
-        from actions.report import Target, reid_report
+        from evaluation.reports import Target, reid_report
 
         target = Target(folder, strips=not no_strips, purpose=purpose)
         report, files = reid_report(
@@ -118,11 +118,11 @@ def attributes(
 
     Then the means over 27 columns, 56 bits and 12 groups, and what colours are taken for.
     """
-    from actions.evaluate import attributes as run
+    from evaluation.evaluate import attributes as run
 
     files: list[Path] = []
     if folder:
-        from actions.report import Target, attributes_report
+        from evaluation.reports import Target, attributes_report
 
         report, files = attributes_report(
             options.database, Target(folder), collection, annotations, model

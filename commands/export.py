@@ -29,7 +29,7 @@ def reid_test(query_set: str, out: Path, min_quality: float) -> None:
     A query without a match keeps its colon. Commas, colons, line breaks and bytes that are no
     UTF-8 stand as %XX in names; a base name that occurs twice is written with its folder.
     """
-    from actions.sets import export_reid_test, is_stale
+    from query_sets.sets import export_reid_test, is_stale
 
     engine = options.database()
     written = export_reid_test(engine, query_set, out, min_quality)
@@ -50,7 +50,7 @@ def reid_test(query_set: str, out: Path, min_quality: float) -> None:
 )
 def matches(query_set: str, out: Path) -> None:
     """Every match of SET's newest run as CSV: query, rank, image, distance, pid, camera."""
-    from actions.sets import export_matches
+    from query_sets.sets import export_matches
 
     written = export_matches(options.database(), query_set, out)
     click.echo(f"{out}: {written.lines} matches of {written.with_matches} queries")
@@ -67,7 +67,7 @@ def matches(query_set: str, out: Path) -> None:
 )
 def classification(collection: str, model: str | None, out: Path) -> None:
     """The decided attributes of each image, with the header of annotations_train.csv."""
-    from actions.sets import export_classification
+    from query_sets.sets import export_classification
 
     written = export_classification(options.database(), collection, model, out)
     click.echo(f"{out}: {written.lines} images")

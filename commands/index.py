@@ -21,7 +21,7 @@ def build(model: str | None, format_: str) -> None:
     Build it after loading: images that are taken in with an index present cost four times as much.
     Ingest and search go on meanwhile. `search --approximate` uses it.
     """
-    from actions.index import build as run
+    from search.index import build as run
 
     engine = options.database()
     with Phases("index") as bar:
@@ -35,7 +35,7 @@ def build(model: str | None, format_: str) -> None:
 @options.model
 def drop(model: str | None) -> None:
     """Remove a model's index; nothing else is lost."""
-    from actions.index import drop as run
+    from search.index import drop as run
 
     click.echo("dropped" if run(options.database(), model) else "there was none")
 
@@ -44,7 +44,7 @@ def drop(model: str | None) -> None:
 @format_option
 def status(format_: str) -> None:
     """Say which models have an index, how large it is and how much of an exact search it finds."""
-    from actions.index import status as run
+    from search.index import status as run
 
     rows = run(options.database())
     emit(rows, rows, format_)

@@ -12,7 +12,7 @@ from commands.progress import Images
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from images.sources import Source
+    from images.sources.base import Source
 
 
 @click.command()
@@ -89,9 +89,9 @@ def ingest(
     Safe to run again: what is stored and unchanged is not read again. A file that cannot be used
     is reported with its reason and stops nothing else (exit code 3).
     """
-    from actions.ingest import Options
-    from actions.ingest import ingest as run
-    from images.sources import source_of
+    from images.sources.open import source_of
+    from ingest.options import Options
+    from ingest.run import ingest as run
 
     found = source_of(source)
     if watch:
@@ -113,7 +113,7 @@ def ingest(
     )
     with Images("ingest") as bar:
         if watch:
-            from actions.watch import watch as go_on
+            from ingest.watch import watch as go_on
 
             note(f"watching {found.name}; Ctrl-C ends it")
             summary = go_on(
@@ -129,7 +129,7 @@ def ingest(
 
 
 def _check_watch(source: "Source", manifest: Path | None) -> None:
-    from images.sources import is_folder
+    from images.sources.open import is_folder
 
     if not is_folder(source.name):
         raise UsageError(f"--watch is for a folder; {source.name} is none, so ingest it as it is")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from commands.output import note
 
 if TYPE_CHECKING:
-    from actions.ingest import Summary
+    from ingest.run import Summary
 
 _SHOWN = 10  # failures; the others are in the database
 

@@ -9,7 +9,7 @@ from commands import options
 from commands.output import emit, format_option, note
 
 if TYPE_CHECKING:
-    from actions.verdicts import Decided
+    from query_sets.verdicts import Decided
 
 _COLUMNS = (
     "query", "image_id", "collection", "path", "verdict", "reviewer", "decided_at", "note",
@@ -44,7 +44,7 @@ def confirm(set_name: str, query: str, images: tuple[str, ...], text: str | None
     IMAGE is a path as `query show SET QUERY` prints it, or id:123, its image_id. The verdict is
     kept apart from distances and survives every new run; one given later replaces it.
     """
-    from actions.verdicts import decide
+    from query_sets.verdicts import decide
 
     decided = decide(options.database(), set_name, query, images, "confirmed", text)
     _say(decided, query, "confirmed")
@@ -55,7 +55,7 @@ def confirm(set_name: str, query: str, images: tuple[str, ...], text: str | None
 @_note
 def reject(set_name: str, query: str, images: tuple[str, ...], text: str | None) -> None:
     """Say that each IMAGE shows somebody else than QUERY in SET; see `match confirm`."""
-    from actions.verdicts import decide
+    from query_sets.verdicts import decide
 
     decided = decide(options.database(), set_name, query, images, "rejected", text)
     _say(decided, query, "rejected")
@@ -65,7 +65,7 @@ def reject(set_name: str, query: str, images: tuple[str, ...], text: str | None)
 @_images
 def withdraw(set_name: str, query: str, images: tuple[str, ...]) -> None:
     """Take verdicts back: each IMAGE has none for QUERY any more."""
-    from actions.verdicts import take_back
+    from query_sets.verdicts import take_back
 
     _say(take_back(options.database(), set_name, query, images), query, "without a verdict")
 
@@ -91,7 +91,7 @@ def list_(set_name: str, query: str | None, verdict: str | None, format_: str) -
     """List the verdicts of SET with reviewer, rank and distance in its newest run."""
     from dataclasses import asdict
 
-    from actions.verdicts import list_verdicts
+    from query_sets.verdicts import list_verdicts
 
     rows = [asdict(j) for j in list_verdicts(options.database(), set_name, query, verdict)]
     emit({"set": set_name, "verdicts": rows}, rows, format_, columns=_COLUMNS)

@@ -18,8 +18,8 @@ def model() -> None:
 @format_option
 def list_(format_: str) -> None:
     """List the registered models."""
-    from actions.models import chosen
-    from actions.status import list_models
+    from gallery.models import chosen
+    from gallery.status import list_models
 
     engine = options.database()
     chosen(engine, None)
@@ -32,8 +32,8 @@ def list_(format_: str) -> None:
 @click.option("--name", help="What to call it; default: the file's name.")
 def add(file: Path, name: str | None) -> None:
     """Register a checkpoint and keep a copy of it; the active model stays active."""
-    from actions.models import add as run
-    from actions.models import chosen
+    from gallery.models import add as run
+    from gallery.models import chosen
 
     engine = options.database()
     chosen(engine, None)
@@ -45,7 +45,7 @@ def add(file: Path, name: str | None) -> None:
 @click.argument("name")
 def activate(name: str) -> None:
     """Make a model the one that search uses; the others' features stay."""
-    from actions.models import activate as run
+    from gallery.models import activate as run
 
     click.echo(f"{run(options.database(), name).name} is active")
 
@@ -54,7 +54,7 @@ def activate(name: str) -> None:
 @click.argument("name", required=False)
 def card(name: str | None) -> None:
     """Show what a model says of itself: recipe, figures, calibration."""
-    from actions.models import chosen
+    from gallery.models import chosen
 
     row = chosen(options.database(), name)
     # what `reid calibrate` has found since stands in the row, not in the checkpoint
@@ -72,7 +72,7 @@ def card(name: str | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 def export(name: str, file: Path) -> None:
     """Write a model as ONNX: raw RGB pixels in; scores, embedding, quality out."""
-    from actions.models import export_onnx
+    from gallery.models import export_onnx
 
     outputs = export_onnx(options.database(), name, file)
     click.echo(f"{file}: {', '.join(outputs)} of pixels (N, height, width, 3), any N")

@@ -91,7 +91,7 @@ def question(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_asked(**given: Any) -> Any:
-        from actions.search import Asked
+        from search.request import Asked
 
         asked = Asked(**{name: given.pop(name) for name in _NAMES})
         return function(asked=asked, **given)
@@ -103,7 +103,7 @@ def question(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def database() -> "Engine":
     """A checked engine on the configured database, closed when the command ends."""
-    from db.connect import open_database
+    from db.open import open_database
     from db.read_only import is_allowed
 
     engine = open_database()

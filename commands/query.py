@@ -11,7 +11,7 @@ from commands.output import emit, format_option, note, on_terminal
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from actions.search import Asked
+    from search.request import Asked
 
 
 @click.group()
@@ -36,7 +36,7 @@ def add(
 
     An image whose content is stored already is not embedded again.
     """
-    from actions.queries import add as run
+    from query_sets.queries import add as run
 
     engine = options.database()
     from tqdm import tqdm
@@ -54,7 +54,7 @@ def add(
 @format_option
 def list_(format_: str) -> None:
     """List the query sets."""
-    from actions.sets import list_sets
+    from query_sets.sets import list_sets
 
     rows = list_sets(options.database())
     emit(rows, rows, format_)
@@ -69,8 +69,8 @@ def list_(format_: str) -> None:
 @format_option
 def show(set_name: str, query_name: str | None, run: int | None, format_: str) -> None:
     """Show what SET asks, and its runs; with QUERY, its matches and what reviewers say of them."""
-    from actions.sets import show_set
-    from actions.verdicts import count_verdicts
+    from query_sets.sets import show_set
+    from query_sets.verdicts import count_verdicts
 
     if query_name is not None:
         return _show_matches(set_name, query_name, run, format_)
@@ -98,7 +98,7 @@ _MATCH_COLUMNS = (
 
 
 def _show_matches(set_name: str, query_name: str, run: int | None, format_: str) -> None:
-    from actions.verdicts import show_list
+    from query_sets.verdicts import show_list
 
     shown = show_list(options.database(), set_name, query_name, run)
     document = {"set": set_name, **asdict(shown)}
@@ -128,8 +128,8 @@ def diff(before: int, after: int, format_: str) -> None:
     `query show SET` names the runs of a set. An image has moved when its place among the images
     of both lists, or its distance by the same model, is another one.
     """
-    from actions.queries import diff as compare
     from commands.run_diff import emit_diff
+    from query_sets.queries import diff as compare
 
     emit_diff(compare(options.database(), before, after), format_)
 
@@ -154,9 +154,9 @@ def run(
     format_: str,
 ) -> None:
     """Answer every query of SET and keep the run."""
-    from actions.queries import pictures_of_run
-    from actions.queries import run as run_set
     from commands.search import check_targets, write_pictures
+    from query_sets.queries import pictures_of_run
+    from query_sets.queries import run as run_set
 
     check_targets(sheet, html)
     engine = options.database()
@@ -171,7 +171,7 @@ def run(
 @click.argument("set_name", metavar="SET")
 def remove(set_name: str) -> None:
     """Remove SET with its queries, runs and verdicts."""
-    from actions.sets import remove_query_set
+    from query_sets.sets import remove_query_set
 
     remove_query_set(options.database(), set_name)
     click.echo(f"removed {set_name}")

@@ -24,7 +24,7 @@ def set_(days: int | None, collection: str | None, audit_days: int | None) -> No
     A collection's own term takes the place of the general one. Nothing goes at once: `reid
     retention run` removes what is due, and so does the end of each ingest.
     """
-    from actions.retention import set_terms
+    from gallery.retention import set_terms
 
     set_terms(options.database(), days, collection, audit_days)
     note("`reid retention show` counts what is due now, `reid retention run` removes it")
@@ -34,7 +34,7 @@ def set_(days: int | None, collection: str | None, audit_days: int | None) -> No
 @format_option
 def show(format_: str) -> None:
     """Show the terms, and how much is older than them now."""
-    from actions.retention import show as run
+    from gallery.retention import show as run
 
     rows = run(options.database())
     emit(rows, rows, format_, columns=("what", "name", "days", "due"))
@@ -47,7 +47,7 @@ def show(format_: str) -> None:
 @click.option("--audit", is_flag=True, help="The term of the audit log alone.")
 def off(collection: str | None, audit: bool) -> None:
     """Keep images and stored queries for ever; what has gone may be taken in again."""
-    from actions.retention import switch_off
+    from gallery.retention import switch_off
 
     if collection is not None and audit:
         raise click.UsageError("--collection and --audit are two terms; one at a time")
@@ -61,7 +61,7 @@ def run(format_: str) -> None:
     """Remove what is older than its term, now. For cron."""
     from dataclasses import asdict
 
-    from actions.retention import run as remove
+    from gallery.retention import run as remove
 
     engine = options.database()
     with Phases("retention") as bar:

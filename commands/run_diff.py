@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from commands.output import emit, note
 
 if TYPE_CHECKING:
-    from search.diff import RunDiff
+    from query_sets.diff import RunDiff
 
 _COUNT_COLUMNS = (
     "query", "before", "after", "came", "went", "moved", "removed_before", "removed_after",

@@ -12,8 +12,9 @@ from commands.output import emit, format_option, note
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from actions.search import Asked, Found
-    from search.records import Answer
+    from search.answer import Answer
+    from search.answering import Found
+    from search.request import Asked
 
 
 @click.command()
@@ -73,7 +74,7 @@ def search(
     --limit, everything below it is given. --rerank changes the order alone: the distance
     limit goes by plain distances as before, and --limit cuts the new order.
     """
-    from actions.search import search as run
+    from search.answering import search as run
 
     asked = replace(
         asked, rerank=rerank, candidates=candidates, approximate=approximate, explain=explain,
@@ -95,7 +96,7 @@ def search(
 
 
 def _emit(found: "Found", format_: str, *, reranked: bool) -> None:
-    from actions.answers import document
+    from search.documents import document
 
     everything = format_ != "table"
     rows = _rows(found.answers, every_attribute=everything)
@@ -109,7 +110,7 @@ def _emit(found: "Found", format_: str, *, reranked: bool) -> None:
 
 
 def _note_explanation(query: str, lines: Iterable[str]) -> None:
-    from search.pictures.captions import readable
+    from rendering.captions import readable
 
     note(f"{readable(query)}, explained:")
     for line in lines:
@@ -138,7 +139,7 @@ def _columns(*, every_attribute: bool, reranked: bool) -> list[str]:
 
 
 def _rows(answers: "tuple[Answer, ...]", *, every_attribute: bool) -> list[dict[str, Any]]:
-    from actions.answers import to_json
+    from search.documents import to_json
 
     rows = []
     for answer in answers:
@@ -164,8 +165,9 @@ def _facts(answer: "Answer") -> str:
 
 
 def _draw(engine: Any, found: "Found", sheet: Path | None, html: Path | None) -> None:
-    from actions.search import deciding_fields, thumbnails_of
-    from search.pictures.records import Picture
+    from gallery.thumbnails import thumbnails_of
+    from rendering.pictures import Picture
+    from search.answering import deciding_fields
 
     wanted = (match.image_id for answer in found.answers for match in answer.matches)
     thumbnails = thumbnails_of(engine, wanted)
@@ -186,12 +188,12 @@ def check_targets(*targets: Path | None) -> None:
 def write_pictures(pictures: Any, sheet: Path | None, html: Path | None, title: str) -> None:
     """Writes a contact sheet and a page, where asked for."""
     if sheet:
-        from search.pictures.sheet import write_sheet
+        from rendering.sheet import write_sheet
 
         write_sheet(sheet, pictures)
         note(f"wrote {sheet}")
     if html:
-        from search.pictures.page import write_page
+        from rendering.page import write_page
 
         write_page(html, pictures, title)
         note(f"wrote {html}")

@@ -11,7 +11,7 @@ from commands.output import emit, format_option, note
 @format_option
 def status(failed: bool, format_: str) -> None:
     """What is stored, what failed and why: counts for each collection and model."""
-    from actions.status import counts, failures
+    from gallery.status import counts, failures
 
     engine = options.database()
     rows = failures(engine) if failed else counts(engine)
@@ -26,7 +26,7 @@ def status(failed: bool, format_: str) -> None:
 @click.option("--reason", metavar="TEXT", help="Only those whose reason contains this text.")
 def retry(reason: str | None) -> None:
     """Make failed images pending again; `reid worker` or the next `reid ingest` tries them."""
-    from actions.status import retry_failed
+    from gallery.status import retry_failed
 
     count = retry_failed(options.database(), reason)
     click.echo(f"{count} pending again")

@@ -12,8 +12,8 @@ from commands import options
 from commands.output import emit, format_option, note, on_terminal
 
 if TYPE_CHECKING:
-    from actions.train import Listener, TrainOptions
     from models.checkpoint import Header
+    from models.training.train import Listener, TrainOptions
 
 _PATH = click.Path(path_type=Path)
 _SHARED = (
@@ -64,7 +64,7 @@ def _training(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def with_asked(**given: Any) -> Any:
-        from actions.train import TrainOptions
+        from models.training.train import TrainOptions
 
         own = {name: given.pop(name) for name in _NAMES if name in given}
         own["out"] = own["out"] or Path("runs") / function.__name__.rstrip("_")
@@ -91,7 +91,7 @@ def train() -> None:
 @_PATIENCE
 def attributes(asked: "TrainOptions", trunk: str | None) -> None:
     """The report's first network: 56 attributes, on a torchvision trunk."""
-    from actions.train import train_attributes
+    from models.training.train import train_attributes
 
     found = train_attributes(asked, {"trunk": trunk}, _listener())
     if found:
@@ -112,7 +112,7 @@ def attributes(asked: "TrainOptions", trunk: str | None) -> None:
 @_PATIENCE
 def siamese(asked: "TrainOptions", attributes: Path) -> None:
     """The report's second network: pairs of images, on the trunk that learned attributes."""
-    from actions.train import train_siamese
+    from models.training.train import train_siamese
 
     found = train_siamese(asked, attributes, listener=_listener())
     if found:
@@ -140,7 +140,7 @@ def siamese(asked: "TrainOptions", attributes: Path) -> None:
 @_PATIENCE
 def joint(asked: "TrainOptions", on_all: bool, twin: Path | None) -> None:
     """The default recipe: attributes, identity and crop quality on one small trunk."""
-    from actions.train import train_joint
+    from models.training.train import train_joint
 
     found = train_joint(asked, on_all=on_all, twin=twin, listener=_listener())
     if found:
@@ -177,7 +177,7 @@ def compare_(
 
     All are trained with the same people, epochs and batches; --out keeps the runs and the table.
     """
-    from actions.compare import TABLE, compare
+    from models.training.compare import TABLE, compare
 
     rows = compare(asked, trunks, optimisers, pair_epochs, _listener())
     emit(rows, rows, format_)
@@ -185,7 +185,7 @@ def compare_(
 
 
 def _listener() -> "Listener":
-    from actions.train import Listener
+    from models.training.train import Listener
 
     return Listener(note, _tell, on_terminal())
 

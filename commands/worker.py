@@ -52,7 +52,8 @@ def worker(
 
     The files must be readable under the same paths as where they were registered.
     """
-    from actions.ingest import Options, run_worker
+    from ingest.options import Options
+    from ingest.run import run_worker
 
     engine = options.database()
     if not until_empty:

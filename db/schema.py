@@ -100,7 +100,7 @@ class Image(Base):
 
 class GalleryCount(Base):
     """What one change added to a collection's images, or took away; with a model, to those of them
-    that it has embedded. The sums are the numbers: see `db.gallery_counts`."""
+    that it has embedded. The sums are the numbers: see `gallery.counts`."""
 
     __tablename__ = "gallery_count"
     id: Mapped[int] = _id()

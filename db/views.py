@@ -4,7 +4,7 @@ Each of the 12 fields is a column (`gender`, `upper_color`, ...) beside its scor
 model is of that value, a probability in [0, 1].
 """
 
-from db.gallery_counts import TRIGGERS
+from db.count_triggers import TRIGGERS
 from vocabulary import COLUMNS, FIELDS, LABEL_OF, Field
 
 

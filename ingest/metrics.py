@@ -13,10 +13,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from db import manifest
-from db.manifest import STATES
-from db.store import Batch
 from errors import ReidError
+from gallery import manifest
+from gallery.manifest import STATES
+from gallery.store import Batch
 from ingest.worker import Observer
 
 _WINDOW_S = 60.0

@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from db.manifest import Claim
-from db.store import Failure, ReadImage
 from errors import ReidError
+from gallery.manifest import Claim
+from gallery.store import Failure, ReadImage
 from images.decode import UnreadableImage, content_hash, read_file
-from images.sources import is_folder, opened
+from images.decoder_pool import Decoders
+from images.decoder_process import Crop, Encoded, crop
+from images.preprocessing import Pixels, Preprocessing
+from images.sources.open import is_folder, opened
 from images.walk import file_path
-from ingest.decoder import Crop, Encoded, crop
-from ingest.decoders import Decoders
-from models.transforms import Pixels, Preprocessing
 
 _CHUNK = 8
 _CHUNK_BYTES = 4 * 2**20

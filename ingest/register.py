@@ -8,16 +8,16 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from db import manifest
-from db.collections import CollectionRow, hold, mark_missing
 from db.each import plain_text, store_each
-from db.image_facts import ToldFacts, correct
-from db.manifest import FileFacts, Known
 from errors import ReidError
+from gallery import manifest
+from gallery.collections import CollectionRow, hold, mark_missing
+from gallery.image_facts import ToldFacts, correct
+from gallery.manifest import FileFacts, Known
 from images.facts_file import Told
 from images.listing import KINDS, SUFFIXES, FoundFile, Key, Listing, suffix_of
 from images.names import facts_of
-from images.sources import is_folder, opened
+from images.sources.open import is_folder, opened
 from images.walk import NoSuchFolder, file_path
 
 _CHUNK = 2_000

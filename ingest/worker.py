@@ -15,14 +15,14 @@ from threading import Lock
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from db import manifest
 from db.faults import reached
-from db.manifest import Claim
-from db.store import Batch, Failure
-from ingest import steps
-from ingest.decoders import Decoders
+from gallery import manifest
+from gallery.manifest import Claim
+from gallery.store import Batch, Failure
+from images.decoder_pool import Decoders
+from ingest import pipeline
+from ingest.pipeline import Network, Prepared, Recent
 from ingest.reader import FileBytes, Ready, chunks, decode_guarded, read
-from ingest.steps import Network, Prepared, Recent
 
 
 @dataclass
@@ -162,7 +162,7 @@ class Worker:
         if not claims:
             return None
         reached("after_claim")
-        prepared = steps.prepare(
+        prepared = pipeline.prepare(
             connection,
             self.model_id,
             claims,
@@ -187,14 +187,14 @@ class Worker:
     def _infer(self, prepared: Prepared) -> Batch:
         self.observer.waits("inference", -prepared.size)
         with self._timed("inference"):
-            batch = steps.infer(self.network, prepared)
+            batch = pipeline.infer(self.network, prepared)
         self.observer.waits("store", prepared.size)
         return batch
 
     def _store(self, batch: Batch) -> None:
         self.observer.waits("store", -len(batch.image_ids))
         with self._timed("store"):
-            settled = steps.store(self._writing, self.id, self.model_id, batch)
+            settled = pipeline.store(self._writing, self.id, self.model_id, batch)
         self.observer.settled(batch, settled)
         with self._counting:
             self.progress.add(batch, settled)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import ReidError
-from models.transforms import Preprocessing
+from images.preprocessing import Preprocessing
 from vocabulary import COLUMNS, NAMES
 
 FORMAT = 1

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 
 from errors import ReidError, UsageError
+from images.preprocessing import Pixels, Preprocessing
 from models.checkpoint import Header
-from models.nets import load_for_inference
+from models.nets.load import load_for_inference
 from models.outputs import Outputs
 from models.tensors import normalise
-from models.transforms import Pixels, Preprocessing
 
 
 class UnknownDevice(UsageError):

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from errors import ReidError
+from images.preprocessing import Preprocessing
 from models.checkpoint import Header
-from models.nets import load_for_inference
+from models.nets.load import load_for_inference
 from models.tensors import normalise
-from models.transforms import Preprocessing
 
 OPSET = 18
 REQUIRED = ("onnx", "onnxscript")

@@ -2,10 +2,13 @@
 
 # N images, A=56 scores, D=512 embedding numbers
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+from images.preprocessing import Pixels, Preprocessing
 
 FloatRows = npt.NDArray[np.float32]
 
@@ -17,3 +20,14 @@ class Outputs(NamedTuple):
     scores_NA: FloatRows
     embeddings_ND: FloatRows
     quality_N: FloatRows | None = None
+
+
+class Network(Protocol):
+    """What embeds images, as `models.extractor.Extractor` does."""
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    def pixels_of(self, image: Image.Image) -> Pixels: ...
+
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs: ...

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from models.transforms import Pixels, Preprocessing
+from images.preprocessing import Pixels, Preprocessing
 
 _BATCH = 64
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
-from db.indexes import IndexRow, index_of
 from db.schema import Feature
+from gallery.vector_index import IndexRow, index_of
 from search.found import Found, closest_first
 from search.question import QueryPerson, Question, Scope
 from search.selectivity import Estimate, estimate

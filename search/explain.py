@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from db.models import ModelRow
+from gallery.model_rows import ModelRow
+from search.answer import Answer
 from search.approximate import breadth, through_graph
 from search.filters.words import in_words
 from search.plan import plan_of
 from search.question import Question
-from search.records import Answer
 from search.rerank import Reranking
 from search.statement import as_psycopg
 

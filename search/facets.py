@@ -9,14 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Subquery, and_, func, select
 from sqlalchemy.sql.util import ClauseAdapter
 
+from db.limits import limited
 from db.schema import Feature
+from gallery.models import chosen
 from search.filters.leaves import LabelIs
 from search.filters.sql import where
 from search.filters.tree import And, Filter
 from search.question import Question, Scope
+from search.request import Asked
 from search.statement import passing
 from vocabulary import FIELDS
 
@@ -86,3 +89,14 @@ def _of(groups: Subquery, leaf: LabelIs) -> ColumnElement[bool]:
     """The condition that the search asks of a row, asked of a combination of labels."""
     condition: ColumnElement[bool] = ClauseAdapter(groups).traverse(where(leaf))
     return condition
+
+
+def counts(engine: Engine, collections: Sequence[str], filter: Filter | None) -> Counts:
+    """How many images of the collections each attribute value would let through.
+
+    Raises UnknownCollection, SearchTookTooLong.
+    """
+    model = chosen(engine, None)
+    with engine.begin() as connection, limited(connection):
+        scope = Asked(tuple(collections)).scope(connection, model)
+        return facet_counts(connection, scope, filter)

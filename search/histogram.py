@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from itertools import accumulate
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, Engine, func, literal, select
 
+from db.limits import limited
+from gallery.models import Load, chosen
+from search.query_images import Who, embedded_images, one_query
 from search.question import QueryPerson, Question, Scope
+from search.request import Asked
 from search.statement import exact_distance_to, for_query, passing
 
 BINS = 80
@@ -40,6 +44,15 @@ class Histogram:
         return (place + 0.5) * self.far / len(self.counts)
 
 
+@dataclass(frozen=True)
+class Distances:
+    """How far a gallery is from a person, the limit that was asked for, and the model's own."""
+
+    histogram: Histogram
+    limit: float | None
+    calibrated: float | None
+
+
 def histogram(
     connection: Connection,
     scope: Scope,
@@ -66,3 +79,22 @@ def histogram(
         nearest=min((row[2] for row in found), default=None),
         within=None if limit is None else sum(row[4] for row in found),
     )
+
+
+def distances(
+    engine: Engine, asked: Asked, who: Who, *, load: Load, device: str | None = None
+) -> Distances:
+    """How far every image that passes the filter is from the person; several images count as their
+    mean. The histogram's `within` is about the model's calibrated distance.
+
+    Raises what `search.answering.search` raises.
+    """
+    model = chosen(engine, asked.model)
+    question = asked.question(model)
+    images = embedded_images(engine, model, who, load, device)
+    queries = [image.as_query() for image in images]
+    query = queries[0] if len(queries) == 1 else one_query(queries)
+    with engine.begin() as connection, limited(connection):
+        scope = asked.scope(connection, model)
+        found = histogram(connection, scope, question, query, model.max_distance)
+    return Distances(found, question.max_distance, model.max_distance)

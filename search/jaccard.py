@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import sparse
 
-from models.distances import DECIMALS
+from metrics.distances import DECIMALS
 from search.distance import Floats32, Floats64, Ints
 
 _CELLS = 2**21  # of one block of products: 8 MiB

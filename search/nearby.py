@@ -11,7 +11,7 @@ processor's cache: dense matrices of C x C numbers are quicker here than sparse 
 import numpy as np
 import numpy.typing as npt
 
-from models.distances import DECIMALS
+from metrics.distances import DECIMALS
 from search.distance import Floats32, Floats64, Ints
 
 Bools = npt.NDArray[np.bool_]

@@ -4,14 +4,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from db.collections import CollectionRow
-from db.models import ModelRow
 from errors import UsageError
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
 from search.filters.tree import Filter
 
 LimitFrom = Literal["auto", "given"]
@@ -103,3 +103,17 @@ def resolve_max_distance(given: str | float | None, model: ModelRow) -> float | 
 def stacked(queries: Sequence[QueryPerson]) -> npt.NDArray[np.float32]:
     """The queries' embeddings, (Q, 512)."""
     return np.stack([query.embedding_D for query in queries])
+
+
+def mean_embedding(
+    embeddings: Sequence["np.ndarray[Any, np.dtype[np.float32]]"],
+) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """The mean of several images of one person, of their mean length; one image stays as it is."""
+    if len(embeddings) == 1:
+        return embeddings[0]
+    stack = np.stack(embeddings).astype(np.float64)
+    mean = stack.mean(0)
+    length = float(np.linalg.norm(stack, axis=1).mean())
+    norm = float(np.linalg.norm(mean))
+    scaled: np.ndarray[Any, np.dtype[np.float32]] = mean * (length / norm if norm > 0 else 1.0)
+    return scaled.astype(np.float32)

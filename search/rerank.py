@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from models.distances import DECIMALS, squared_rows
+from metrics.distances import DECIMALS, squared_rows
 from search.distance import Floats32, Floats64
 from search.nearby import rerank_nearby
 from search.question import BadQuestion

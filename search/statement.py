@@ -28,8 +28,8 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import SelectBase, TextualSelect
 
 from db.driver import driver_of
-from db.gallery_counts import Counts, counts
 from db.schema import Collection, Feature, Image
+from gallery.counts import Counts, counts
 from search.distance import margin
 from search.filters.sql import needs_collection, needs_image, where
 from search.filters.tree import Filter

@@ -16,11 +16,11 @@ import numpy as np
 from sqlalchemy import Connection, text
 
 from db.arrays import vectors_from_send
-from db.indexes import IndexRow
-from db.models import feature_counts
 from db.schema import Feature
+from gallery.model_rows import feature_counts
+from gallery.vector_index import IndexRow
 from search.approximate import MOST_BREADTH, closest_by_index
-from search.one import answer_one
+from search.exact import answer_one
 from search.question import QueryPerson, Question, Scope
 from search.statement import passing
 from search.work import Route, Work

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.sql.selectable import SelectBase
 
-from db.indexes import IndexRow
+from gallery.vector_index import IndexRow
 from search.selectivity import Estimate
 
 

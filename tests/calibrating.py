@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine, text
 
-from actions.calibrate import Asked, Calibrated
-from actions.calibrate import calibrate as run_calibration
-from db import models as registry
-from db.models import ModelRow
-from models.calibration import MIN_PEOPLE
+from evaluation.calibrate import Asked, Calibrated
+from evaluation.calibrate import calibrate as run_calibration
+from evaluation.calibrate_people import DistanceReport
+from gallery import model_rows as registry
+from gallery.model_rows import ModelRow
+from images.preprocessing import Preprocessing
+from metrics.calibration import MIN_PEOPLE
 from models.checkpoint import Header
-from models.transforms import Preprocessing
-from search.calibrate import DistanceReport
 from tests.fakes import SIZE, Stored, collection, store
 from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.connect import Place, make_engine
-from db.embedded import EmbeddedServer
+from db.server.embedded import EmbeddedServer
 from db.upgrade import upgrade
 
 _COUNTER = itertools.count(1)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from actions import queries
-from actions.database import client_program
-from actions.search import Asked as Question
-from actions.search import search
-from actions.verdicts import decide
+from db.administration import client_program
 from db.connect import Place, make_engine
-from db.models import ModelRow
+from gallery.model_rows import ModelRow
+from query_sets import queries
+from query_sets.verdicts import decide
+from search.answering import search
+from search.request import Asked as Question
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 
 ASKED = Question(("g", "h"), limit=100)

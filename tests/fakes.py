@@ -15,20 +15,20 @@ import numpy.typing as npt
 from PIL import Image
 from sqlalchemy import Connection, Engine, insert, text
 
-from db import models as registry
 from db.arrays import feature_rows
-from db.collections import CollectionRow, collection_called
-from db.models import ModelRow
 from db.schema import Image as ImageTable
-from db.store import write_features
+from gallery import model_rows as registry
+from gallery.collections import CollectionRow, collection_called
+from gallery.model_rows import ModelRow
+from gallery.store import write_features
+from images.decoder_pool import Decoders
 from images.facts_file import Told
-from images.sources import opened
-from ingest.decoders import Decoders
+from images.preprocessing import Pixels, Preprocessing
+from images.sources.open import opened
 from ingest.register import Registered, register_files
 from ingest.worker import Progress, Worker
 from models.checkpoint import Header
 from models.outputs import Outputs
-from models.transforms import Pixels, Preprocessing
 from vocabulary import decide
 
 FloatRows = npt.NDArray[np.float32]
@@ -162,7 +162,7 @@ def ingest(
     identities: str | None = None,
     told: dict[str, Told] | None = None,
 ) -> tuple[Registered, Progress]:
-    """A folder into a collection, as `actions.ingest` does it, with a network without torch."""
+    """A folder into a collection, as `ingest.run` does it, with a network without torch."""
     row, registered = register(
         engine,
         folder,

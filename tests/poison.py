@@ -20,7 +20,7 @@ _DO = {
 _SERVE = f"""
 import sys; sys.path[:] = sys.argv[1:]
 import ctypes, os, images.decode as module
-from ingest.decoder import serve
+from images.decoder_process import serve
 DO, real = {_DO!r}, module._decoded
 def decoded(data, any_shape):
     what = data[7:].decode() if data.startswith(b"poison:") else ""
@@ -39,4 +39,4 @@ def poison(what: str) -> bytes:
 
 def let_it_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders that are started from now on are crashed and hung by `poison`."""
-    monkeypatch.setattr("ingest.decoders._SERVE", _SERVE)
+    monkeypatch.setattr("images.decoder_pool._SERVE", _SERVE)

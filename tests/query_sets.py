@@ -6,16 +6,16 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
 
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search.export import reid_test
-from search.question import Question
-from search.runs import RunSummary, latest_run, run_set
-from search.stored import (
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.export import reid_test
+from query_sets.runs import RunSummary, latest_run, run_set
+from query_sets.set_rows import (
     NewImage,
     NewQuery,
     add_queries,
 )
+from search.question import Question
 
 Floats = npt.NDArray[np.float32]
 

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from db.connect import Place, make_engine
-from db.models import ModelRow
-from ingest.ray_cluster import Plan, cluster
-from ingest.ray_engine import Job, work
+from gallery.model_rows import ModelRow
+from images.preprocessing import Pixels, Preprocessing
+from ingest.ray.cluster import Plan, cluster
+from ingest.ray.engine import Job, work
 from ingest.worker import Progress
 from models.outputs import Outputs
-from models.transforms import Pixels, Preprocessing
 from tests.fakes import SIZE, FakeNetwork
 
 PREPROCESSING = Preprocessing(SIZE[1], SIZE[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from db import manifest
+from gallery import manifest
 
 
 def states(engine: Engine) -> dict[str, int]:

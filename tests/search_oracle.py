@@ -8,8 +8,8 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from db.collections import CollectionRow
-from db.models import ModelRow
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
 from search.filters.parse import parse
 from search.filters.tree import Filter
 from search.question import QueryPerson, Question

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from db.embedded import EmbeddedServer
+from db.server.embedded import EmbeddedServer
 
 
 def free_port() -> int:

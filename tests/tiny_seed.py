@@ -8,10 +8,10 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from models.data import LabelledImages
-from models.seed_nets import AttributeNet
-from models.seed_recipe import AttributesRecipe, SiameseRecipe
-from models.seed_training import AttributesTraining, SiameseTraining
+from models.nets.seed_nets import AttributeNet
+from models.training.data import LabelledImages
+from models.training.seed_recipe import AttributesRecipe, SiameseRecipe
+from models.training.seed_training import AttributesTraining, SiameseTraining
 
 CPU = torch.device("cpu")
 ATTRIBUTES = AttributesRecipe.read("seed-attributes").with_changes(

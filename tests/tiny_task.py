@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.augment import Augmentation
-from models.distributed import joined
-from models.loop import Ints, Loop, Validation
-from models.recipe_rules import Recipe
-from models.sampler import pk_batches
+from models.training.augment import Augmentation
+from models.training.distributed import joined
+from models.training.loop import Loop
+from models.training.recipe_rules import Recipe
+from models.training.sampler import pk_batches
+from models.training.task import Ints, Validation
 
 PIDS = np.repeat(np.arange(1, 9), 6)
 

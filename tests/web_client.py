@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine, text
 
-from actions.ingest import Options, ingest
+from images.preprocessing import Pixels, Preprocessing
+from ingest.options import Options
+from ingest.run import ingest
 from models.outputs import Outputs
-from models.transforms import Pixels, Preprocessing
 from vocabulary import NAMES
 from web.app import create_app
 

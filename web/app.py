@@ -1,4 +1,4 @@
-"""The page and the API: a FastAPI app over the same actions as the command line."""
+"""The page and the API: a FastAPI app over the same functions as the command line."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from actions.page import keep_reachable
-from actions.proxies import Proxies
-from actions.public_url import PublicUrl
-from actions.tokens import Role, Token
-from web.access import Access
+from db.health import keep_reachable
 from web.api import collections, images, query_sets, service, verdicts
 from web.api import search as searching
-from web.api.described import describe
+from web.api.openapi import describe
 from web.details import V1
+from web.error_handlers import add_handlers
 from web.front import Front
 from web.guard import Guard
-from web.problems import add_handlers
-from web.rates import PER_MINUTE, Rates
+from web.pages import collections_page as galleries
+from web.pages import health, login, models_page, overview, search_page, sets_page, thumbnail
+from web.proxies import Proxies
+from web.public_url import PublicUrl
+from web.rate_limit import PER_MINUTE, Rates
 from web.render import HERE
-from web.routes import collections as galleries
-from web.routes import health, image, login, models, overview, search, sets
+from web.sessions import Access
 from web.state import State
+from web.tokens import Role, Token
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -63,7 +63,16 @@ def create_app(
     # verdicts first: their addresses lie below those of sets, whose names may hold a slash
     for module in (verdicts, searching, images, collections, query_sets, service):
         app.include_router(module.router)
-    for module in (overview, search, galleries, models, sets, image, health, login):
+    for module in (
+        overview,
+        search_page,
+        galleries,
+        models_page,
+        sets_page,
+        thumbnail,
+        health,
+        login,
+    ):
         app.include_router(module.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     describe(app, front.prefix)

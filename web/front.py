@@ -8,9 +8,9 @@ from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from actions.proxies import LOOPBACK, Proxies
-from actions.public_url import PublicUrl
 from web.hosts import Hosts
+from web.proxies import LOOPBACK, Proxies
+from web.public_url import PublicUrl
 
 _LOG = logging.getLogger("uvicorn.error")
 

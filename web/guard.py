@@ -17,12 +17,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from db.audit import acting_as
-from web.access import Who, bearer
 from web.addresses import below, path_of
 from web.details import is_api, refusal
-from web.rates import address_of
+from web.rate_limit import address_of
 from web.render import relative, render
 from web.roles import needed
+from web.sessions import Who, bearer
 from web.state import State
 from web.uploads import MAX_BYTES, UploadTooLarge
 

@@ -5,7 +5,7 @@ import ipaddress
 import socket
 from threading import Thread
 
-from actions.public_url import PublicUrl
+from web.public_url import PublicUrl
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})

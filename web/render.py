@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from search.pictures.captions import (
+from rendering.captions import (
     UNDER_A_MATCH,
     camera,
     caption,
@@ -21,7 +21,7 @@ from search.pictures.captions import (
     ordered_attributes,
     readable,
 )
-from search.pictures.frames import FRAMES
+from rendering.frames import FRAMES
 from web.addresses import path_of
 
 HERE = Path(__file__).parent

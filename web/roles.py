@@ -9,7 +9,7 @@ changes something.
 import re
 from dataclasses import dataclass
 
-from actions.tokens import Role
+from web.tokens import Role
 
 READING = frozenset({"GET", "HEAD"})
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from actions.page import Networks
-from web.access import Access
-from web.answers import Answers
+from search.networks import Networks
 from web.front import Front
-from web.meter import Meter
-from web.rates import PER_MINUTE, Rates
+from web.kept_answers import Answers
+from web.metrics import Meter
+from web.rate_limit import PER_MINUTE, Rates
+from web.sessions import Access
 from web.uploads import Uploads
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from secrets import token_urlsafe
 from threading import Lock
 
-from actions.page import Upload
 from errors import UsageError
+from gallery.sent_images import Upload
 
 MAX_BYTES = 16 * 2**20
 MAX_SECONDS = 60

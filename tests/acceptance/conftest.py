@@ -46,7 +46,7 @@ def reid(
     monkeypatch.setenv("REID_DATABASE_URL", database_url)
     monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("REID_ACTOR", "tester")
-    monkeypatch.setattr("actions.ingest.Decoders", lambda: DECODERS)
+    monkeypatch.setattr("ingest.run.Decoders", lambda: DECODERS)
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> Result:

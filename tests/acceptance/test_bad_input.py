@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from actions.models import shipped_checkpoint
 from models.checkpoint import content_hash, read_header, to_metadata
+from models.shipped import shipped_checkpoint
 from tests.acceptance.conftest import Reid
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from actions.models import shipped_checkpoint
 from models.checkpoint import read_header
+from models.shipped import shipped_checkpoint
 from tests.acceptance.conftest import Reid
 
 EVALUATE = ("evaluate", "reid", "--query", "q", "--gallery", "g")

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from search.export import read_reid_test
+from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
 from vocabulary import COLUMNS
 

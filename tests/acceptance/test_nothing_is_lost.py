@@ -71,8 +71,8 @@ def test_a_run_is_read_back_after_its_matches_were_removed(
     shown = reid("query", "show", "s", "--format", "json").json()
     assert shown["runs"][0]["stale"]
 
-    from db.connect import open_database
-    from search.read_run import stored_answers
+    from db.open import open_database
+    from query_sets.read_run import stored_answers
 
     engine = open_database()
     with engine.connect() as connection:

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 import models.onnx_export
-from actions.models import shipped_checkpoint
 from models.extractor import Extractor
+from models.shipped import shipped_checkpoint
 from tests.acceptance.conftest import Reid
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from actions.models import shipped_checkpoint
 from images.names import facts_of
 from models.checkpoint import read_header
-from search.export import read_reid_test
+from models.shipped import shipped_checkpoint
+from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
 
 ARCHIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "market1501-unitn.tar.gz"

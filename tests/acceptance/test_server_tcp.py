@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.export import read_reid_test
+from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
 from tests.fakes import FakeNetwork, names, write_pictures
 from tests.servers import tcp_server
@@ -21,7 +21,7 @@ def database_url() -> Iterator[str]:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     made = FakeNetwork()
-    for module in ("actions.ingest", "actions.query_images"):
+    for module in ("ingest.run", "search.query_images"):
         monkeypatch.setattr(f"{module}.load_network", lambda *_: made)
     return made
 

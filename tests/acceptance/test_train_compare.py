@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import models.seed_nets
+import models.nets.seed_nets
 from tests.acceptance.conftest import Reid
 
 RECIPE = """
@@ -47,7 +47,7 @@ def build(_: str, *, weights: str | None = None) -> tuple[nn.Module, int]:
 def test_each_trunk_with_each_optimiser_is_a_row(
     reid: Reid, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models.seed_nets, "build_trunk", build)
+    monkeypatch.setattr(models.nets.seed_nets, "build_trunk", build)
     recipe = tmp_path / "small.toml"
     recipe.write_text(RECIPE)
     command = (

@@ -16,14 +16,15 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Engine
 
-from actions.ingest import Options, ingest
-from actions.queries import add as add_queries
-from actions.queries import run as run_queries
-from actions.search import Asked
 from db.connect import Place, make_engine
-from db.embedded import EmbeddedServer
+from db.server.embedded import EmbeddedServer
 from db.upgrade import upgrade
 from drawn.dataset import draw_dataset
+from ingest.options import Options
+from ingest.run import ingest
+from query_sets.queries import add as add_queries
+from query_sets.queries import run as run_queries
+from search.request import Asked
 from tests.servers import temporary_home
 from tests.web_client import fake_network
 from web.app import create_app

@@ -215,7 +215,7 @@ def test_back_and_forward(page: Any, site: Site) -> None:
 def test_a_long_answer_comes_as_it_is_scrolled(
     page: Any, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.shown.MATCHES_A_PAGE", 5)
+    monkeypatch.setattr("web.pages.search_view.MATCHES_A_PAGE", 5)
     search(page, site.queries[0])
     for _ in range(200):
         if not page.locator("#answer .more").count():

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from actions.ingest import Options, ingest
-from actions.status import remove_collection
+from gallery.status import remove_collection
+from ingest.options import Options
+from ingest.run import ingest
 from tests.browser.conftest import Site
 from tests.browser.test_browser_search import asked, complaints, live
 
@@ -34,7 +35,7 @@ def scroll_to_the_end(page: Any) -> None:
 
 
 def test_through_a_gallery(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.gallery.IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr("web.pages.gallery.IMAGES_AT_ONCE", 5)
     page.goto("/")
     page.wait_for_selector(".spread")
     page.click("text=gallery >> nth=0")
@@ -124,7 +125,7 @@ def test_accessible_to_all(browser: Any, site: Site, scheme: str, size: tuple[in
 
 
 def test_without_scripts(browser: Any, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.gallery.IMAGES_AT_ONCE", 10)
+    monkeypatch.setattr("web.pages.gallery.IMAGES_AT_ONCE", 10)
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
     page = context.new_page()
     page.goto("/")

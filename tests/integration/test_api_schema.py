@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from sqlalchemy import Engine
 
-from actions.queries import add as add_queries
-from actions.queries import run as run_queries
-from actions.search import Asked
+from query_sets.queries import add as add_queries
+from query_sets.queries import run as run_queries
+from search.request import Asked
 from tests.web_client import fake_network, page_of_four
 from web.app import create_app
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from db import indexes
-from db.collections import CollectionRow
-from db.models import ModelRow
+from gallery import vector_index
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
 from search import approximate
+from search.exact import answer_one
 from search.filters.parse import parse
-from search.one import answer_one
 from search.plan import plan_of
 from search.question import QueryPerson, Question, Scope
 from search.rerank import Reranking
@@ -46,7 +46,7 @@ def check(
     scope = Scope(model, tuple(rows))
     with engine.connect() as connection:
         gallery, queries = fill(connection, model, rows, case)
-        indexes.remember(connection, model.id, {"breadth": breadth})
+        vector_index.remember(connection, model.id, {"breadth": breadth})
         for query in queries:
             question = case.question(limit_of(case, gallery, query))
             answer = answer_one(connection, scope, question, query, approximate=True)
@@ -81,7 +81,7 @@ def test_an_answer_called_complete_is_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [collection(engine, "one"), collection(engine, "two")]
-    indexes.build(engine, model)
+    vector_index.build(engine, model)
     seen: Counter[str] = Counter()
 
     def example(case: Case, breadth: int, first: int, most: int) -> None:
@@ -121,7 +121,7 @@ def clustered(engine: Engine, model: ModelRow) -> Iterator[tuple[Scope, QueryPer
     with engine.begin() as connection:
         store(connection, model, row, stored)
         connection.execute(text("ANALYZE feature"))
-    indexes.build(engine, model)
+    vector_index.build(engine, model)
     query = centres[3] + 0.8 * rng.normal(size=512).astype(np.float32)
     yield Scope(model, (row,)), QueryPerson("q", query / np.float32(np.linalg.norm(query)))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.audit import BadMoment, export, export_to, moment, newest
 from db import audit
 from db.audit import acting_as, record
-from search.pictures.files import CannotWrite
+from db.audit_log import BadMoment, export, export_to, moment, newest
+from files import CannotWrite
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search import runs
-from search.bulk import Ranked, answer_many, rank_many
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets import runs
+from query_sets.batch_search import Ranked, answer_many, rank_many
+from query_sets.read_run import stored_answers
 from search.distance import exact_l2
-from search.one import answer_one
+from search.exact import answer_one
 from search.question import QueryPerson, Question, Scope
-from search.read_run import stored_answers
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, exported, query, run
 

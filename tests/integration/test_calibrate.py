@@ -9,11 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine
 
-from db.models import ModelRow
 from errors import UsageError
-from models.calibration import MIN_PEOPLE, TooFewPeople
+from evaluation.calibrate_people import CannotCalibrate, DistanceReport
+from gallery.model_rows import ModelRow
+from metrics.calibration import MIN_PEOPLE, TooFewPeople
 from models.checkpoint import read_header
-from search.calibrate import CannotCalibrate, DistanceReport
 from search.distance import exact_l2
 from tests.calibrating import (
     PEOPLE,

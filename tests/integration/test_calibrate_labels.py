@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.calibrate import Calibrated
-from db import models as registry
-from db.models import ModelRow, current_cutoffs
+from evaluation.calibrate import Calibrated
+from evaluation.calibrate_people import CannotCalibrate
+from evaluation.evaluate_reid import CannotEvaluate
+from gallery import model_rows as registry
+from gallery.model_rows import ModelRow, current_cutoffs
+from images.annotations import BadAnnotations
 from ingest.worker import Worker
-from models.annotations import BadAnnotations
-from search.calibrate import CannotCalibrate
-from search.evaluate import CannotEvaluate
+from query_sets.runs import is_stale
 from search.question import Question
-from search.runs import is_stale
 from tests.calibrating import (
     RARE,
     calibrate,

@@ -9,17 +9,17 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine, text
 
-from actions.calibrate import Asked, Calibrated
-from actions.calibrate import calibrate as run_calibration
-from actions.verdicts import decide
 from db.audit import entries
-from db.collections import CollectionRow
-from db.models import ModelRow
 from errors import UsageError
-from models.calibration import MIN_PEOPLE
-from search.calibrate import CannotCalibrate
-from search.calibrate_verdicts import MIN_REJECTED, VerdictReport
-from search.stored import UnknownQuerySet
+from evaluation.calibrate import Asked, Calibrated
+from evaluation.calibrate import calibrate as run_calibration
+from evaluation.calibrate_people import CannotCalibrate
+from evaluation.calibrate_verdicts import MIN_REJECTED, VerdictReport
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from metrics.calibration import MIN_PEOPLE
+from query_sets.set_rows import UnknownQuerySet
+from query_sets.verdicts import decide
 from tests.calibrating import now, trained_model
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, query

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 
-from actions.database import client_access
+from db.administration import client_access
 from db.connect import (
     HEAD,
     DatabaseUnreachable,
@@ -21,14 +21,14 @@ from db.connect import (
     current_revision,
     default_home,
     make_engine,
-    open_database,
     reach,
     resolve,
 )
 from db.database_url import BadDatabaseUrl
-from db.embedded import EmbeddedServer
-from db.embedded_state import running
 from db.error_sentences import sentence_for
+from db.open import open_database
+from db.server.embedded import EmbeddedServer
+from db.server.state import running
 from db.upgrade import UpgradeFailed, upgrade
 from tests.servers import free_port, tcp_server, temporary_home
 

@@ -7,12 +7,12 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from db import collections
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search.diff import DifferentSets, RunDiff, compare_runs
+from gallery import collections
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.diff import DifferentSets, RunDiff, compare_runs
+from query_sets.read_run import UnknownRun
 from search.question import Question
-from search.read_run import UnknownRun
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, query, run
 

@@ -13,9 +13,9 @@ from threading import Thread
 import psycopg
 import pytest
 
-from db.embedded import EmbeddedServer
-from db.embedded_process import EmbeddedServerFailed
-from db.embedded_state import orphans, running
+from db.server.embedded import EmbeddedServer
+from db.server.process import EmbeddedServerFailed
+from db.server.state import orphans, running
 from tests.servers import free_port, temporary_home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,8 +114,8 @@ def test_stop_and_a_stale_file(embedded: EmbeddedServer) -> None:
 START = """
 import sys
 from pathlib import Path
-from db.embedded import EmbeddedServer
-from db.embedded_state import running
+from db.server.embedded import EmbeddedServer
+from db.server.state import running
 server = EmbeddedServer(Path(sys.argv[1]))
 server.ensure_running()
 import psycopg
@@ -175,7 +175,9 @@ def test_a_socket_folder_of_somebody_else(tmp_path: Path, monkeypatch: pytest.Mo
     server = EmbeddedServer(home)
     theirs = server.socket_folder
     theirs.symlink_to(tmp_path)
-    monkeypatch.setattr("db.embedded.EmbeddedServer._create", lambda _: (home / "postgres").mkdir())
+    monkeypatch.setattr(
+        "db.server.embedded.EmbeddedServer._create", lambda _: (home / "postgres").mkdir()
+    )
     try:
         with pytest.raises(EmbeddedServerFailed, match="belongs to somebody else; remove it"):
             server.ensure_running()

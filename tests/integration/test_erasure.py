@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from actions import erase as actions
-from actions.erase import Asked, NothingNamed
-from db import scrub
-from db.models import ModelRow
+from gallery import erase as actions
+from gallery import scrub
+from gallery.erase import Asked, NothingNamed
+from gallery.model_rows import ModelRow
 from tests.erased import (
     answers,
     database_files,
@@ -104,7 +104,7 @@ def test_a_table_in_use_is_said_and_done_later(
     engine: Engine, folder: Path, model: ModelRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(engine, folder, model)
-    monkeypatch.setattr("db.scrub.PATIENCE_S", 0.1)
+    monkeypatch.setattr("gallery.scrub.PATIENCE_S", 0.1)
     with engine.connect() as reader:
         reader.execute(text("SELECT count(*) FROM image"))
         with pytest.raises(scrub.BytesLeft, match="run `reid erase` once nobody searches"):

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from actions import erase as actions
-from actions import queries
-from actions.erase import Asked, Plan
-from db import erasure, scrub
-from db.models import ModelRow
-from db.store import ERASED
-from search.stored import ErasedQuery, UnknownQuerySet, query_set_id
+from gallery import erase as actions
+from gallery import erase_rows, scrub
+from gallery.erase import Asked, Plan
+from gallery.model_rows import ModelRow
+from gallery.store import ERASED
+from query_sets import queries
+from query_sets.set_rows import ErasedQuery, UnknownQuerySet, query_set_id
 from tests.erased import (
     ASKED,
     everywhere,
@@ -62,7 +62,7 @@ def failures(engine: Engine) -> dict[str, str]:
 def test_it_is_not_taken_in_again_until_that_is_lifted(
     engine: Engine, folder: Path, model: ModelRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actions.query_images.load_network", lambda *_: FakeNetwork())
+    monkeypatch.setattr("search.query_images.load_network", lambda *_: FakeNetwork())
     stored(engine, folder, model)
     first = folder / "g" / names(1)[0]
     actions.erase(engine, Asked(files=(first,)), quick=True)
@@ -147,8 +147,8 @@ def test_killed_anywhere_a_second_run_ends_it(
     after: int,
     again: Asked,
 ) -> None:
-    monkeypatch.setattr(erasure, "CHUNK", 3)
-    monkeypatch.setattr(erasure, "_QUERIES_AT_ONCE", 5)
+    monkeypatch.setattr(erase_rows, "CHUNK", 3)
+    monkeypatch.setattr(erase_rows, "_QUERIES_AT_ONCE", 5)
     used(engine, folder, model)
     needles = traces(engine, names(12))
     with pytest.raises(KeyboardInterrupt):

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Engine
 
-from actions.evaluate import reid
-from db import models as registry
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search.bulk import load_gallery
-from search.evaluate import CannotEvaluate, ReidReport
+from evaluation.evaluate import reid
+from evaluation.evaluate_reid import CannotEvaluate, ReidReport
+from gallery import model_rows as registry
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.batch_search import load_gallery
 from search.question import BadQuestion, Question, Scope
 from search.rerank import Reranking, rerank
 from tests.fakes import Stored, collection, register_fake_model, store

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
-from db.models import ModelRow
+from gallery.model_rows import ModelRow
+from search.answer import Answer
+from search.exact import answer_filter, answer_one
 from search.explain import Explanation, explain
 from search.filters.parse import parse
-from search.one import answer_filter, answer_one
 from search.question import QueryPerson, Question, Scope
-from search.records import Answer
 from search.rerank import Reranking
 from search.statement import planned
 from tests.fakes import Stored, collection, register_fake_model, store

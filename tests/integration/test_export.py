@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine
 
-from actions.queries import named_files
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search.export import NothingToExport, classification, read_reid_test, reid_test
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.export import NothingToExport, classification, read_reid_test, reid_test
+from query_sets.queries import named_files
+from query_sets.runs import latest_run
 from search.question import Question
-from search.runs import latest_run
 from tests.fakes import (
     Stored,
     collection,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import Engine
 
-from db.collections import all_collections
-from db.models import ModelRow, all_models
+from gallery.collections import all_collections
+from gallery.model_rows import ModelRow, all_models
 from search.facets import facet_counts, joined, take_apart
 from search.filters.leaves import LabelIs
 from search.filters.parse import parse

@@ -20,13 +20,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from db import collections
 from db.connect import Place, make_engine
-from db.embedded import EmbeddedServer
-from db.embedded_state import running
 from db.faults import POINTS
-from db.models import ModelRow, active_model
+from db.server.embedded import EmbeddedServer
+from db.server.state import running
 from db.upgrade import upgrade
+from gallery import collections
+from gallery.model_rows import ModelRow, active_model
 from tests.fakes import everything_stored, ingest, names, register_fake_model, write_pictures
 from tests.rows import states, wait_until_noticed
 from tests.servers import temporary_home
@@ -37,7 +37,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from db.connect import Place, make_engine
-from db.models import active_model
+from gallery.model_rows import active_model
 from tests.fakes import ingest
 
 url, folder = sys.argv[1:]

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, event, text
 
-from db import collections, manifest
-from db.gallery_counts import Counts, counts, fold
-from db.manifest import FileFacts
-from db.models import ModelRow
-from db.relabel import decide_again
-from db.store import Batch, Failure, Features, ReadImage, store_batch
 from db.upgrade import upgrade
-from search.bulk import answer_many
-from search.one import answer_one
+from gallery import collections, manifest
+from gallery.counts import Counts, counts, fold
+from gallery.labels import decide_again
+from gallery.manifest import FileFacts
+from gallery.model_rows import ModelRow
+from gallery.store import Batch, Failure, Features, ReadImage, store_batch
+from query_sets.batch_search import answer_many
+from search.answer import Answer
+from search.exact import answer_one
 from search.question import QueryPerson, Question, Scope
-from search.records import Answer
 from tests.fakes import (
     FakeNetwork,
     Stored,

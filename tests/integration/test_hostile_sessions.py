@@ -13,13 +13,17 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from actions import audit, erase, queries, sets
-from actions.search import Asked, search
 from cli import run
-from db.connect import Place, make_engine, open_database
+from db import audit_log
+from db.connect import Place, make_engine
 from db.libpq_environment import left_out
+from db.open import open_database
 from db.session import PINNED, WrongSession, session_of
 from db.upgrade import upgrade
+from gallery import erase
+from query_sets import queries, sets
+from search.answering import search
+from search.request import Asked
 from tests.fakes import everything_stored, ingest, names, register_fake_model, write_pictures
 
 NOWHERE = Path("/nowhere")
@@ -84,7 +88,7 @@ def core(url: str, folder: Path) -> dict[str, Any]:
     queries.run(engine, "s", None, "a test")
     lines = sets.export_reid_test(engine, "s", None).text
     log = io.StringIO()
-    audit.export(engine, log, "csv", "log")
+    audit_log.export(engine, log, "csv", "log")
     erase.erase(engine, erase.Asked((first,)), quick=True)
     again, progress = ingest(engine, folder, "g", model)
     with engine.connect() as connection:
@@ -93,7 +97,7 @@ def core(url: str, folder: Path) -> dict[str, Any]:
         ).all()
         counted = connection.scalar(text("SELECT sum(images) FROM gallery_count"))
         buried = connection.scalars(text("SELECT octet_length(content_hash) FROM tombstone")).all()
-    newest = audit.newest(engine, 50, None, None, None)
+    newest = audit_log.newest(engine, 50, None, None, None)
     left = everything_stored(engine)
     engine.dispose()
     return {

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from actions import queries
 from cli import run
-from db.connect import Place, open_database
+from db.connect import Place
 from db.error_sentences import sentence_for
 from db.limits import BadStatementTimeout, SearchTookTooLong, limited, statement_timeout
+from db.open import open_database
+from query_sets import queries
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, query
 from tests.web_client import Client

@@ -13,12 +13,13 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, event, text
 from sqlalchemy.pool import QueuePool
 
-from actions.models import chosen
-from actions.search import Asked
-from db.connect import POOL_SIZE, Place, make_engine, open_database
-from db.embedded import EmbeddedServer
-from search.one import answer_one
+from db.connect import POOL_SIZE, Place, make_engine
+from db.open import open_database
+from db.server.embedded import EmbeddedServer
+from gallery.models import chosen
+from search.exact import answer_one
 from search.question import QueryPerson
+from search.request import Asked
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import at
 from tests.servers import temporary_home

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.models import chosen
-from db.models import ModelRow
-from ingest.ray_cluster import cluster
-from ingest.ray_engine import work
+from gallery.model_rows import ModelRow
+from gallery.models import chosen
+from ingest.ray.cluster import cluster
+from ingest.ray.engine import work
 from tests import ray_networks
 from tests.fakes import (
     FakeNetwork,
@@ -189,8 +189,8 @@ def test_the_command_on_a_ray_that_runs(
     assert done.returncode == 3, done.stderr
     said = json.loads(done.stdout)
     assert (said["stored"], said["failed"], said["pending"]) == (5, 1, 0)
-    from actions.ingest import Options
-    from actions.ingest import ingest as run
+    from ingest.options import Options
+    from ingest.run import ingest as run
 
     run(engine, people, "local", Options(overwrite=True, device="cpu"))
     assert_same_rows(rows(engine, "ray"), rows(engine, "local"))

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from cli import run
 from db.connect import Place, make_engine
-from db.embedded import EmbeddedServer
-from db.embedded_process import _demotion, hand_over, program
+from db.server.embedded import EmbeddedServer
+from db.server.process import _demotion, hand_over, program
 from db.upgrade import upgrade
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 from tests.servers import tcp_server, temporary_home

@@ -14,9 +14,9 @@ from PIL import Image, ImageColor
 from sqlalchemy import Engine, text
 
 from cli import run
-from db.models import ModelRow
-from search.pictures.frames import OTHER, SAME, UNKNOWN
-from search.report import folder as report_folder
+from evaluation.report import folder as report_folder
+from gallery.model_rows import ModelRow
+from rendering.frames import OTHER, SAME, UNKNOWN
 from tests.fakes import FakeNetwork, ingest, names, register_fake_model, write_pictures
 from vocabulary import COLUMNS
 

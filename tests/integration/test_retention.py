@@ -7,14 +7,15 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from actions import erase, queries, retention
-from actions.audit import newest
-from actions.retention import BadTerm, Removed
-from actions.search import Asked
-from db import retention as terms
-from db.models import ModelRow
-from db.retention import LogInUse
-from db.store import ERASED
+from db.audit_log import newest
+from gallery import erase, retention
+from gallery import retention_rows as terms
+from gallery.model_rows import ModelRow
+from gallery.retention import BadTerm, Removed
+from gallery.retention_rows import LogInUse
+from gallery.store import ERASED
+from query_sets import queries
+from search.request import Asked
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 
 ALL = sorted(names(6))

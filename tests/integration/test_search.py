@@ -7,13 +7,13 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Engine
 
-from db.collections import UnknownCollection, collections_named
-from db.models import ModelRow
-from search.bulk import answer_many, load_gallery
+from gallery.collections import UnknownCollection, collections_named
+from gallery.model_rows import ModelRow
+from query_sets.batch_search import answer_many, load_gallery
+from search.answer import Answer
+from search.exact import answer_filter, answer_one
 from search.filters.parse import parse
-from search.one import answer_filter, answer_one
 from search.question import BadQuestion, QueryPerson, Question, Scope, resolve_max_distance
-from search.records import Answer
 from tests.fakes import Stored, collection, register_fake_model, store
 
 Floats = npt.NDArray[np.float32]

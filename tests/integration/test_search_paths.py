@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from sqlalchemy import Engine
 
-from db.collections import CollectionRow
-from db.models import ModelRow
-from search.bulk import answer_many
-from search.one import answer_one
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.batch_search import answer_many
+from search.exact import answer_one
 from search.question import Scope
 from tests.fakes import collection, register_fake_model
 from tests.search_oracle import Case, brute_force, cases, fill, limit_of

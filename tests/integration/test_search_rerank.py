@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from actions.search import Asked
-from db.models import ModelRow
-from search.bulk import load_gallery
+from gallery.model_rows import ModelRow
+from query_sets.batch_search import load_gallery
+from search.answer import Answer
 from search.distance import exact_l2
+from search.exact import answer_one
 from search.filters.parse import parse
-from search.one import answer_one
 from search.plan import plan_of
 from search.question import BadQuestion, QueryPerson, Question, Scope
-from search.records import Answer
+from search.request import Asked
 from search.rerank import Reranking, rerank
 from search.reranked import reranking
 from search.statement import distance_to

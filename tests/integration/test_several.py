@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from actions.query_images import one_by_one, one_query
-from db.collections import CollectionRow
-from db.models import ModelRow
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from search.exact import answer_one
 from search.filters.parse import parse
-from search.one import answer_one
+from search.multi_image import nearest_of
+from search.query_images import one_by_one, one_query
 from search.question import QueryPerson, Question, Scope
 from search.rerank import Reranking
-from search.several import nearest_of
 from tests.fakes import collection, register_fake_model
 from tests.search_oracle import Case, fill, l2
 

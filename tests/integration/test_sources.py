@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from db import collections
-from db.models import ModelRow
 from errors import ReidError
+from gallery import collections
+from gallery.model_rows import ModelRow
 from images.facts_file import read_facts
-from images.sources import opened
+from images.sources.open import opened
 from tests.fakes import (
     FakeNetwork,
     everything_stored,
@@ -130,7 +130,7 @@ def test_another_worker_reads_the_source_by_its_name(
 ) -> None:
     archive = pack(tmp_path / "p.tgz", folder)
     row, _ = register(engine, str(archive), "g", model)
-    monkeypatch.setattr("images.sources._OPENED", {})  # as in another process
+    monkeypatch.setattr("images.sources.open._OPENED", {})  # as in another process
     progress = work(engine, FakeNetwork(), model, row)
     assert (progress.stored, progress.failed) == (12, 1)
     listed = [file.path for file in opened(str(archive)).listing().files]
@@ -142,7 +142,7 @@ def test_an_archive_that_goes_before_it_is_read(
 ) -> None:
     archive = pack(tmp_path / "p.zip", folder)
     row, _ = register(engine, str(archive), "g", model)
-    monkeypatch.setattr("images.sources._OPENED", {})
+    monkeypatch.setattr("images.sources.open._OPENED", {})
     archive.unlink()
     assert work(engine, FakeNetwork(), model, row).failed == 13
     assert set(failures(engine).values()) == {f"cannot be read: {archive} is not there"}

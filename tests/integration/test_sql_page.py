@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Engine, text
 
-from db.collections import collections_named
-from db.models import ModelRow
+from gallery.collections import collections_named
+from gallery.model_rows import ModelRow
+from search.exact import answer_one
 from search.filters.parse import parse
-from search.one import answer_one
 from search.question import QueryPerson, Question, Scope
 from tests.fakes import Stored, collection, register_fake_model, store
 from vocabulary import FIELDS, LABEL_OF, NAMES, decide, describe

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from db import manifest
-from db.models import ModelRow
-from db.store import Batch, Features, ReadImage, store_batch
+from gallery import manifest
+from gallery.model_rows import ModelRow
+from gallery.store import Batch, Features, ReadImage, store_batch
 from tests.fakes import names, register, register_fake_model, write_pictures
 
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"

@@ -6,24 +6,23 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, insert, text
 
-from db import collections
-from db.collections import CollectionRow
-from db.models import ModelRow, activate
 from db.schema import Image
-from search.bulk import answer_many
-from search.filters.parse import parse
-from search.question import QueryPerson, Question, Scope
-from search.read_run import UnknownRun, stored_answers
-from search.runs import CannotRun, is_stale, latest_run, runs_of
-from search.stored import (
+from gallery import collections
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow, activate
+from query_sets.batch_search import answer_many
+from query_sets.read_run import UnknownRun, stored_answers
+from query_sets.runs import CannotRun, is_stale, latest_run, runs_of
+from query_sets.set_rows import (
     QueryExists,
     UnknownQuerySet,
     add_queries,
     all_sets,
     describe_set,
-    mean_embedding,
     remove_set,
 )
+from search.filters.parse import parse
+from search.question import QueryPerson, Question, Scope, mean_embedding
 from tests.fakes import (
     Stored,
     collection,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from db.collections import CollectionRow, tidy
 from db.connect import Place, make_engine
-from db.models import ModelRow
+from gallery.collections import CollectionRow, tidy
+from gallery.model_rows import ModelRow
 from tests.fakes import Stored, collection, register_fake_model, store
 
 ROWS = 100

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from actions import queries
-from actions.search import Asked
-from db import manifest
-from db.models import ModelRow
+from gallery import manifest
+from gallery.model_rows import ModelRow
 from images.listing import FoundFile, Listing
 from ingest.register import register_files
+from query_sets import queries
+from search.request import Asked
 from tests.fakes import (
     collection,
     ingest,

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.verdicts import (
+from db.audit import entries
+from errors import UsageError
+from gallery import collections
+from gallery.collections import CollectionRow
+from gallery.model_rows import ModelRow
+from query_sets.judged import NotAsked, judged_pairs
+from query_sets.read_run import UnknownRun
+from query_sets.runs import CannotRun
+from query_sets.set_rows import UnknownQuerySet, remove_set
+from query_sets.verdict_rows import AmbiguousImage, NotInGallery, UnknownQuery
+from query_sets.verdicts import (
     Decided,
     count_verdicts,
     decide,
@@ -14,17 +24,7 @@ from actions.verdicts import (
     show_list,
     take_back,
 )
-from db import collections
-from db.audit import entries
-from db.collections import CollectionRow
-from db.models import ModelRow
-from errors import UsageError
 from search.question import Question
-from search.read_run import UnknownRun
-from search.reviewed import NotAsked, judged_pairs
-from search.runs import CannotRun
-from search.stored import UnknownQuerySet, remove_set
-from search.verdicts import AmbiguousImage, NotInGallery, UnknownQuery
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, query, run
 

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from actions import watch as watching
-from actions.ingest import Options, Summary
 from cli import run
-from db import manifest
-from db.collections import UnknownCollection, all_collections, remove
-from db.models import ModelRow
+from gallery import manifest
+from gallery.collections import UnknownCollection, all_collections, remove
+from gallery.model_rows import ModelRow
 from images.listing import FoundFile, Listing
+from ingest import watch as watching
 from ingest.arrivals import Arrivals
+from ingest.options import Options
+from ingest.run import Summary
 from ingest.worker import Worker
 from tests.fakes import DECODERS, FakeNetwork, names, picture, register_fake_model, write_pictures
 from tests.rows import column, failures, states
@@ -49,7 +50,7 @@ class Watched:
         self.engine, self.notes, self.networks = engine, list[str](), list[FakeNetwork]()
         self._steps: Iterator[Step] = iter(())
         monkeypatch.setattr(watching, "worker_for", self._worker)
-        monkeypatch.setattr("actions.watch.sleep", self._between)
+        monkeypatch.setattr("ingest.watch.sleep", self._between)
 
     def __call__(self, folder: Path, *steps: Step, enqueue: bool = False) -> Summary:
         self._steps = iter(steps)

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine, text
 
-from db import collections, manifest
-from db.models import ModelRow
+from gallery import collections, manifest
+from gallery.model_rows import ModelRow
+from images.preprocessing import Pixels
 from models.outputs import Outputs
-from models.transforms import Pixels
 from tests.fakes import (
     FakeNetwork,
     everything_stored,

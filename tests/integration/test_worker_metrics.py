@@ -13,7 +13,7 @@ pytest.importorskip("prometheus_client", reason="the metrics' package is not ins
 from prometheus_client.parser import text_string_to_metric_families
 
 from db.connect import Place, make_engine
-from db.models import ModelRow
+from gallery.model_rows import ModelRow
 from ingest.metrics import ManifestImages, MetricsPortTaken, WorkerMetrics, serve_metrics
 from ingest.worker import Worker
 from tests.fakes import (

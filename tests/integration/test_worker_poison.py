@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.models import ModelRow
-from ingest.decoders import Decoders
+from gallery.model_rows import ModelRow
+from images.decoder_pool import Decoders
 from ingest.worker import Worker
 from tests.fakes import (
     FakeNetwork,
@@ -68,16 +68,16 @@ def test_poison_fails_alone_with_its_reason(
 WORKER = """
 import signal, sys
 from pathlib import Path
-import ingest.decoders
+import images.decoder_pool
 from db import models as registry
 from db.connect import Place, make_engine
-from ingest.decoders import Decoders
+from images.decoder_pool import Decoders
 from ingest.worker import Worker
 from tests import poison
 from tests.fakes import FakeNetwork, register
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as cli.main does
-ingest.decoders._SERVE = poison._SERVE
+images.decoder_pool._SERVE = poison._SERVE
 engine = make_engine(Place(Path(), sys.argv[1]))
 with engine.connect() as connection:
     model = registry.active_model(connection)

@@ -15,13 +15,13 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-import db.store
-from db import collections, manifest
+import gallery.store
 from db.connect import Place, make_engine
 from db.error_sentences import sentence_for
 from db.faults import POINTS
-from db.models import ModelRow
-from db.store import ReadImage
+from gallery import collections, manifest
+from gallery.model_rows import ModelRow
+from gallery.store import ReadImage
 from ingest.worker import Worker
 from tests.fakes import (
     DECODERS,
@@ -100,14 +100,14 @@ def test_registering_what_is_just_being_stored(
     engine: Engine, folder: Path, model: ModelRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch holds its tasks and wants its images; registering takes them the other way round."""
-    holding, real = Event(), db.store._update_images
+    holding, real = Event(), gallery.store._update_images
 
     def slowly(connection: Connection, images: Sequence[ReadImage]) -> None:
         holding.set()
         time.sleep(0.3)  # the other one gets as far as it can
         real(connection, images)
 
-    monkeypatch.setattr("db.store._update_images", slowly)
+    monkeypatch.setattr("gallery.store._update_images", slowly)
     row, _ = register(engine, folder, "g", model)
     progress: list[int] = []
 

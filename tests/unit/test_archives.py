@@ -16,8 +16,10 @@ import pytest
 
 from images.decode import MAX_BYTES, UnreadableImage
 from images.listing import Key, Listing, NothingToIngest
-from images.open_file import OpenFile
-from images.sources import BadArchive, Source, source_of
+from images.sources.archive import BadArchive
+from images.sources.base import Source
+from images.sources.open import source_of
+from images.sources.open_file import OpenFile
 from images.walk import NoSuchFolder
 from tests.fakes import write_pictures
 from tests.packed import KINDS, pack

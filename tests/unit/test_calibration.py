@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from models import calibration
-from models.calibration import (
+from metrics import calibration
+from metrics.calibration import (
     BEST_F1,
     CROSSING,
     MIN_PEOPLE,
@@ -25,7 +25,7 @@ from models.calibration import (
     choose,
     rate_name,
 )
-from models.metrics import single_query_mask
+from metrics.reid import single_query_mask
 from search.distance import exact_l2
 
 Ints = npt.NDArray[np.int64]

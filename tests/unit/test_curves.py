@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageColor
 from sklearn.metrics import average_precision_score
 
-from models.metrics import rank_gallery, summarise
-from search.curves import (
+from evaluation.ranked import HEAD, Collector
+from evaluation.report.plots import DARK, LIGHT, Paper, cmc_plot, density_plot, pair_plot
+from metrics.curves import (
     NUM_BINS,
     PairCounts,
     chance_cmc,
     chance_inverse_negative_penalty,
     cmc_curve,
 )
-from search.ranked import HEAD, Collector
-from search.report.plots import DARK, LIGHT, Paper, cmc_plot, density_plot, pair_plot
+from metrics.reid import rank_gallery, summarise
 
 Floats = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.bool_]

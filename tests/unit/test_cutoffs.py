@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cutoffs import MIN_RARE, TWO_VALUED, ColumnCutoff, _best_cutoff, _folds, choose_cutoffs
+from metrics.cutoffs import MIN_RARE, TWO_VALUED, ColumnCutoff, _best_cutoff, _folds, choose_cutoffs
 from vocabulary import COLUMNS, LABEL_OF, NUM_VALUES, UPPER_COLUMNS, column_values, decide
 
 Floats = npt.NDArray[np.float32]

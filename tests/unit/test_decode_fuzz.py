@@ -9,9 +9,9 @@ import pytest
 
 from images import heif
 from images.decode import FORMATS, UnreadableImage
-from ingest.decoder import Crop, Encoded
-from ingest.decoders import Decoders
-from models.transforms import Preprocessing
+from images.decoder_pool import Decoders
+from images.decoder_process import Crop, Encoded
+from images.preprocessing import Preprocessing
 from tests.fakes import picture
 
 SMALL = Preprocessing(8, 4)

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 from images.decode import UnreadableImage
-from ingest.decoder import Crop, Encoded, crop
-from ingest.decoders import (
+from images.decoder_pool import (
     BadDecodeSeconds,
     DecoderDoesNotStart,
     Decoders,
     DecodersClosed,
     decode_seconds,
 )
-from models.transforms import Preprocessing
+from images.decoder_process import Crop, Encoded, crop
+from images.preprocessing import Preprocessing
 from tests.fakes import DECODERS, picture
 from tests.poison import REASONS, let_it_work, poison
 
@@ -157,7 +157,7 @@ def test_a_decoder_that_is_killed_from_outside_costs_no_image() -> None:
 
 def test_nothing_heavy_is_loaded() -> None:
     heavy = "{'torch', 'sqlalchemy', 'click'}"
-    code = f"import sys, ingest.decoder; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, images.decoder_process; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
 
@@ -165,7 +165,7 @@ def test_nothing_heavy_is_loaded() -> None:
 def test_one_that_cannot_start_says_so(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ingest.decoders._SERVE", "raise ImportError('no Pillow here')")
+    monkeypatch.setattr("images.decoder_pool._SERVE", "raise ImportError('no Pillow here')")
     with Decoders(seconds=1) as decoders, pytest.raises(DecoderDoesNotStart) as caught:
         decoders.decode(GOOD, SMALL)
     assert str(caught.value) == (
@@ -207,14 +207,14 @@ def test_closing_ends_those_at_work_too(poisoned: Decoders) -> None:
 PARENT = """
 import os, signal, sys, threading
 from tests import poison
-import ingest.decoders
-from ingest.decoder import Encoded
-from models.transforms import Preprocessing
+import images.decoder_pool
+from images.decoder_process import Encoded
+from images.preprocessing import Preprocessing
 
 hanging = sys.argv[1] == "hang"
-impatient = "import ingest.decoder; ingest.decoder._LET_GO_S = 0.5; serve()"
-ingest.decoders._SERVE = poison._SERVE.replace("\\nserve()", "\\n" + impatient)
-decoders = ingest.decoders.Decoders(seconds=0.5 if hanging else 20)
+impatient = "import images.decoder_process; images.decoder_process._LET_GO_S = 0.5; serve()"
+images.decoder_pool._SERVE = poison._SERVE.replace("\\nserve()", "\\n" + impatient)
+decoders = images.decoder_pool.Decoders(seconds=0.5 if hanging else 20)
 decoders.start(2)
 decoders.decode([Encoded(b"", False)], Preprocessing(8, 4))
 print(*(decoder._process.pid for decoder in decoders._all), flush=True)

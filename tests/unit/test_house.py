@@ -22,6 +22,7 @@ PACKAGES: list[str] = SETUPTOOLS["packages"]
 MODULES: list[str] = SETUPTOOLS["py-modules"]
 TOP_LEVEL = sorted({name.split(".")[0] for name in PACKAGES})
 MAX_LINES = 400
+KNOW_TORCH = {"commands", "ingest", "migrations", "models", "web"}  # or import what does
 PICTURES = {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".heic"}
 
 # written in two parts, so that this file does not hold what it forbids
@@ -183,7 +184,7 @@ def test_the_command_line_knows_no_torch() -> None:
 def test_rooms_without_torch_load_none() -> None:
     loaded = in_fresh_python(
         "import importlib, pkgutil, sys\n"
-        "for room in ('db', 'drawn', 'images', 'search'):\n"
+        f"for room in {[room for room in TOP_LEVEL if room not in KNOW_TORCH]}:\n"
         "    package = importlib.import_module(room)\n"
         "    for module in pkgutil.walk_packages(package.__path__, f'{room}.'):\n"
         "        importlib.import_module(module.name)\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.machine import Machine, server_settings, this_machine
+from db.server.machine import Machine, server_settings, this_machine
 
 GB = 2**30
 
@@ -15,7 +15,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """32 GB, 16 cores."""
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 32 * GB // 4096}
     monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
-    monkeypatch.setattr("db.machine._usable_cores", lambda: 16)
+    monkeypatch.setattr("db.server.machine._usable_cores", lambda: 16)
 
 
 def group(root: Path, path: str, **files: str) -> None:

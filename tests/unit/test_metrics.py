@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 from torchmetrics.retrieval import RetrievalMAP
 
-import models.metrics
-from models.metrics import (
+import metrics.reid
+from metrics.reid import (
     DISTRACTOR,
     JUNK,
     Ranking,
@@ -315,6 +315,6 @@ def test_chance_is_the_mean_over_every_order(total: int) -> None:
 
 
 def test_the_examples_in_the_docstrings() -> None:
-    result = doctest.testmod(models.metrics)
+    result = doctest.testmod(metrics.reid)
     assert result.attempted >= 3
     assert result.failed == 0

@@ -18,7 +18,7 @@ from sklearn.metrics import (
     f1_score,
 )
 
-from models.attribute_metrics import (
+from metrics.attributes import (
     AttributeMetrics,
     ColumnMetrics,
     average_precision,

@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from images.preprocessing import JOINT, SEED
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header, to_metadata
-from models.joint_net import WITH_PARTS, JointNet
-from models.nets import load, save
-from models.transforms import JOINT, SEED
+from models.nets.joint_net import WITH_PARTS, JointNet
+from models.nets.load import load, save
 from vocabulary import NAMES
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.annotations import BadAnnotations, read_annotations
-from models.data import BadTrainingData, load_training_folder
-from models.transforms import JOINT, Preprocessing
+from images.annotations import BadAnnotations, read_annotations
+from images.preprocessing import JOINT, Preprocessing
+from models.training.data import BadTrainingData, load_training_folder
 from vocabulary import COLUMNS, NUM_VALUES
 
 TINY = Preprocessing(8, 4)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.distributed import ALONE, Ranks, TooManyProcesses, joined
 from models.extractor import UnknownDevice
+from models.training.distributed import ALONE, Ranks, TooManyProcesses, joined
 from tests.tiny_task import PIDS, RECIPE, TinyTask, curves, same_weights
 
 ROOT = Path(__file__).resolve().parents[2]

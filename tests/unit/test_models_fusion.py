@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.fusion import fit_fusion, fused
-from models.joint_net import FUSED, JointNet
+from models.nets.fusion import fit_fusion, fused
+from models.nets.joint_net import FUSED, JointNet
 from models.outputs import FloatRows, Outputs
 
 RNG = np.random.default_rng(3)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 
+from images.preprocessing import JOINT, Pixels, Preprocessing
 from models.checkpoint import Header
 from models.extractor import Extractor, UnknownDevice, choose_device
-from models.folding import fold
-from models.joint_net import WITH_PARTS, JointNet, column_softmax
-from models.nets import ARCHITECTURES, parameter_count, save
+from models.nets.folding import fold
+from models.nets.joint_net import WITH_PARTS, JointNet, column_softmax
+from models.nets.load import ARCHITECTURES, parameter_count, save
+from models.nets.trunks import MobileNetV2, load_in_order
 from models.tensors import normalise
-from models.transforms import JOINT, Pixels, Preprocessing
-from models.trunks import MobileNetV2, load_in_order
 from vocabulary import COLUMNS, LABEL_OF, NAMES, NUM_VALUES
 
 # The same image in batches of 16, 37 and 64, on one thread and on two: equal to the bit. In smaller

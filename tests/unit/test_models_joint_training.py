@@ -17,23 +17,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import models.calibration
-import models.joint_net
-import models.joint_training
+import metrics.calibration
+import models.nets.joint_net
+import models.training.joint_training
 from drawn.dataset import draw_dataset
-from models.augment import Augmentation
+from images.preprocessing import JOINT, SEED, Pixels
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header
-from models.data import BadTrainingData, LabelledImages, load_training_folder
-from models.finish import finish
-from models.fusion import fit_fusion
-from models.joint_net import JointNet
-from models.joint_training import JointTraining
-from models.loop import Loop
-from models.nets import load, save
-from models.recipe import BadRecipe, JointRecipe, read_joint_recipe
-from models.seed_nets import SeedNet
-from models.start import start_from_checkpoint
-from models.transforms import JOINT, SEED, Pixels
+from models.nets.fusion import fit_fusion
+from models.nets.joint_net import JointNet
+from models.nets.load import load, save
+from models.nets.seed_nets import SeedNet
+from models.training.augment import Augmentation
+from models.training.data import BadTrainingData, LabelledImages, load_training_folder
+from models.training.finish import finish
+from models.training.joint_training import JointTraining
+from models.training.loop import Loop
+from models.training.recipe import BadRecipe, JointRecipe, read_joint_recipe
+from models.training.start import start_from_checkpoint
 
 CPU = torch.device("cpu")
 RECIPE = JointRecipe(
@@ -66,7 +66,7 @@ class TinyTrunk(nn.Module):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.joint_net, "MobileNetV2", TinyTrunk)
+    monkeypatch.setattr(models.nets.joint_net, "MobileNetV2", TinyTrunk)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +222,7 @@ def test_junk_is_told_from_people(
     def grey(pixels_NHWC: Pixels, count: int, _: np.random.Generator) -> Pixels:
         return np.full((count, *pixels_NHWC.shape[1:]), 128, np.uint8)
 
-    monkeypatch.setattr(models.joint_training, "make_junk", grey)
+    monkeypatch.setattr(models.training.joint_training, "make_junk", grey)
     plain = Augmentation(flip=0, pad=0, erase=0, light=0)
     run = task(images, RECIPE.with_changes(epochs=12, rate=1e-2, augmentation=plain))
     trained(run, tmp_path)
@@ -350,7 +350,7 @@ def test_too_few_people_to_calibrate_on_lose_no_model(
 def test_a_model_of_everybody_takes_limit_and_figures_from_its_twin(
     images: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models.calibration, "MIN_PEOPLE", 2)
+    monkeypatch.setattr(metrics.calibration, "MIN_PEOPLE", 2)
     twin, path = tmp_path / "twin.safetensors", tmp_path / "model.safetensors"
     measured = finish(task(images), twin, "default")
     assert measured.max_distance is not None

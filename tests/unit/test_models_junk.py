@@ -5,9 +5,9 @@
 import numpy as np
 import pytest
 
-from models.junk import KINDS, Maker, background, close_up, make_junk, off_centre, stacked
-from models.junk import two_halves as halves
-from models.transforms import Pixels
+from images.preprocessing import Pixels
+from models.training.junk import KINDS, Maker, background, close_up, make_junk, off_centre, stacked
+from models.training.junk import two_halves as halves
 
 HEIGHT, WIDTH = 96, 48
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from models.augment import Augmentation
 from models.extractor import OutOfDeviceMemory
-from models.loop import EpochReport, Loop
-from models.training_log import MISSING
-from models.training_state import TrainingFailed, write_state
+from models.training.augment import Augmentation
+from models.training.loop import EpochReport, Loop
+from models.training.training_log import MISSING
+from models.training.training_state import TrainingFailed, write_state
 from tests.tiny_task import RECIPE, TinyTask, curves, same_weights, weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,7 +118,7 @@ def test_killed_between_best_and_last_repeats_the_epoch(
         write_state(path, state)
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("models.loop.write_state", killed_before_the_fourth)
+        patched.setattr("models.training.loop.write_state", killed_before_the_fourth)
         trained(tmp_path / "killed")
     assert [path.name for path in written] == ["best.pt", "last.pt", "best.pt"]
     assert trained(tmp_path / "killed").history == whole.history

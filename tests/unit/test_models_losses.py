@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from models.identity import Identities
-from models.losses import (
+from models.training.identity import Identities
+from models.training.losses import (
     ColumnCrossEntropy,
     CosineIdentity,
     batch_hard_triplet,
     contrastive,
     pairwise_l2,
 )
-from models.recipe import JointRecipe
+from models.training.recipe import JointRecipe
 from vocabulary import COLUMNS, NUM_VALUES
 
 

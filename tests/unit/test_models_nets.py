@@ -11,10 +11,10 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 
+from images.preprocessing import JOINT, SEED
 from models.checkpoint import BadCheckpoint
-from models.nets import ARCHITECTURES, build, parameter_count
-from models.seed_nets import TRUNKS, AttributeNet, SeedNet, SiameseNet, build_trunk
-from models.transforms import JOINT, SEED
+from models.nets.load import ARCHITECTURES, build, parameter_count
+from models.nets.seed_nets import TRUNKS, AttributeNet, SeedNet, SiameseNet, build_trunk
 
 # a real forward of the others adds nothing but time
 SMALL = (

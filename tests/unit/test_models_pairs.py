@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.data import BadTrainingData
-from models.pairs import Pairs, draw_pairs
+from models.training.data import BadTrainingData
+from models.training.pairs import Pairs, draw_pairs
 
 # eight people with six images each, by three cameras twice, in the order of the file names
 PIDS = np.repeat(np.arange(1, 9), 6)

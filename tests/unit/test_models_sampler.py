@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.data import LabelledImages, query_mask, split_people
-from models.sampler import pk_batches
+from models.training.data import LabelledImages, query_mask, split_people
+from models.training.sampler import pk_batches
 
 
 def batches(

@@ -10,28 +10,28 @@ import numpy as np
 import pytest
 import torch
 
-import models.seed_nets
+import models.nets.seed_nets
 from drawn.dataset import draw_dataset
+from images.preprocessing import SEED
+from metrics.distances import l2_distances
 from models.checkpoint import BadCheckpoint, Header, read_header
-from models.data import BadTrainingData, LabelledImages, load_training_folder
-from models.distances import l2_distances
-from models.nets import load, save
-from models.seed_finish import (
+from models.nets.load import load, save
+from models.nets.seed_nets import AttributeNet, SeedNet
+from models.training.data import BadTrainingData, LabelledImages, load_training_folder
+from models.training.seed_finish import (
     OtherIdentities,
     check_people,
     finish_attributes,
     finish_siamese,
     read_attributes,
 )
-from models.seed_nets import AttributeNet, SeedNet
-from models.seed_training import SiameseTraining
-from models.transforms import SEED
+from models.training.seed_training import SiameseTraining
 from tests.tiny_seed import ATTRIBUTES, CPU, SIAMESE, attributes_of, build_tiny
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(models.seed_nets, "build_trunk", build_tiny)
+    monkeypatch.setattr(models.nets.seed_nets, "build_trunk", build_tiny)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

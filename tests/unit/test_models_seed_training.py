@@ -16,25 +16,25 @@ import pytest
 import torch
 from torch import nn
 
-import models.seed_nets
+import models.nets.seed_nets
 from drawn.dataset import draw_dataset
-from models.attribute_groups import bits_of
-from models.data import BadTrainingData, LabelledImages, load_training_folder, query_mask
-from models.loop import Loop
-from models.losses import pairwise_l2
-from models.recipe_rules import BadRecipe
-from models.seed_nets import AttributeNet
-from models.seed_recipe import AttributesRecipe, SiameseRecipe
-from models.seed_training import IMAGENET, AttributesTraining, SiameseTraining, evaluate
-from models.start import NoStartWeights
-from models.training_state import TrainingFailed
-from models.transforms import SEED
+from images.preprocessing import SEED
+from metrics.attribute_groups import bits_of
+from models.nets.seed_nets import AttributeNet
+from models.training.data import BadTrainingData, LabelledImages, load_training_folder, query_mask
+from models.training.loop import Loop
+from models.training.losses import pairwise_l2
+from models.training.recipe_rules import BadRecipe
+from models.training.seed_recipe import AttributesRecipe, SiameseRecipe
+from models.training.seed_training import IMAGENET, AttributesTraining, SiameseTraining, evaluate
+from models.training.start import NoStartWeights
+from models.training.training_state import TrainingFailed
 from tests.tiny_seed import ATTRIBUTES, CPU, SIAMESE, attributes_of, build_tiny, siamese_of
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(models.seed_nets, "build_trunk", build_tiny)
+    monkeypatch.setattr(models.nets.seed_nets, "build_trunk", build_tiny)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -79,7 +79,7 @@ def test_the_shipped_recipes_are_the_reports() -> None:
     ],
 )
 def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: str) -> None:
-    shipped = Path(models.seed_nets.__file__).parent / "recipes" / "seed-attributes.toml"
+    shipped = Path(models.nets.seed_nets.__file__).parent / "recipes" / "seed-attributes.toml"
     lines = shipped.read_text().splitlines()
     path = tmp_path / "mine.toml"
     kept = [line for line in lines if line.split(" = ")[0] != text.split(" = ")[0]]

@@ -12,21 +12,21 @@ import pytest
 from PIL import Image, ImageColor, ImageDraw
 
 from errors import UsageError
-from search.pictures import lettering, sheet
-from search.pictures.captions import (
+from files import CannotWrite
+from rendering import lettering, sheet
+from rendering.captions import (
     Line,
     caption,
     facts,
     ordered_attributes,
     readable,
 )
-from search.pictures.cells import BORDER, CELL_WIDTH, FRAMED_HEIGHT, framed, match_cell
-from search.pictures.files import CannotWrite
-from search.pictures.frames import OTHER, SAME, UNKNOWN, Frame
-from search.pictures.page import matches_html, write_page
-from search.pictures.records import Picture
-from search.pictures.sheet import contact_sheet, write_sheet
-from search.records import Answer, Match
+from rendering.cells import BORDER, CELL_WIDTH, FRAMED_HEIGHT, framed, match_cell
+from rendering.frames import OTHER, SAME, UNKNOWN, Frame
+from rendering.page import matches_html, write_page
+from rendering.pictures import Picture
+from rendering.sheet import contact_sheet, write_sheet
+from search.answer import Answer, Match
 from search.rerank import Reranking
 
 ATTRIBUTES = {

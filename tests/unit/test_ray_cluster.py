@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-import ingest.ray_cluster
+import ingest.ray.cluster
 from cli import run
-from ingest.ray_cluster import (
+from ingest.ray.cluster import (
     ClusterTooSmall,
     DatabaseOutOfReach,
     NotAnAddress,
@@ -121,9 +121,9 @@ def test_options_that_exclude_each_other(
 
 
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.ray_cluster, "find_spec", lambda _: None)
-    with pytest.raises(ingest.ray_cluster.RayMissing, match="its extra `cluster`"):
-        ingest.ray_cluster.check_installed()
+    monkeypatch.setattr(ingest.ray.cluster, "find_spec", lambda _: None)
+    with pytest.raises(ingest.ray.cluster.RayMissing, match="its extra `cluster`"):
+        ingest.ray.cluster.check_installed()
 
 
 def test_ray_client_is_refused() -> None:

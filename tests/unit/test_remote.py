@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from errors import ReidError
-from images import remote_url
 from images.decode import UnreadableImage
 from images.listing import Key, NothingToIngest
-from images.remote import NoListing
-from images.remote_url import BadUrl, RemoteMissing, Unreachable, plain
-from images.sources import GoneSource, Source, is_url, opened, source_of
+from images.sources import remote_url
+from images.sources.base import GoneSource, Source
+from images.sources.open import is_url, opened, source_of
+from images.sources.remote import NoListing
+from images.sources.remote_url import BadUrl, RemoteMissing, Unreachable, plain
 from tests.fakes import write_pictures
 from tests.http_folder import HttpFolder, served
 from tests.packed import KINDS, in_memory, pack
@@ -77,7 +78,7 @@ def test_only_another_version_counts_as_changed(folder: Path, web: HttpFolder) -
 def test_a_changed_archive_is_copied_again(
     folder: Path, web: HttpFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("images.remote.PATIENCE_S", 0)
+    monkeypatch.setattr("images.sources.remote.PATIENCE_S", 0)
     archive = pack(folder.parent / "p.tar", folder)
     reader, url = source_of(f"{web.url}/p.tar"), f"{web.url}/p.tar"
     key = (NAMES[0], None)
@@ -204,7 +205,7 @@ def test_what_a_server_says_is_repeated_without_secrets() -> None:
 
 def test_a_password_comes_from_the_environment(folder: Path, web: HttpFolder) -> None:
     pack(folder.parent / "p.zip", folder)
-    code = "import sys; from images.sources import source_of; source_of(sys.argv[1]).listing()"
+    code = "import sys; from images.sources.open import source_of; source_of(sys.argv[1]).listing()"
     environment = {**os.environ, "FSSPEC_HTTP": '{"headers": {"Authorization": "Bearer pa55"}}'}
     command = [sys.executable, "-c", code, f"{web.url}/p.zip"]
     subprocess.run(command, env=environment, check=True, cwd=Path(__file__).parents[2])
@@ -242,7 +243,7 @@ def test_names_of_the_web_have_one_form() -> None:
 def test_fsspec_is_loaded_for_urls_only(folder: Path) -> None:
     pack(folder.parent / "p.tar", folder)
     code = (
-        "import sys; from images.sources import source_of\n"
+        "import sys; from images.sources.open import source_of\n"
         "for source in sys.argv[1:]: source_of(source).listing()\n"
         "print(sorted({'fsspec', 'aiohttp'} & set(sys.modules)))"
     )

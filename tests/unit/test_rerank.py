@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.metrics import evaluate_distmat
+from metrics.reid import evaluate_distmat
 from search.question import BadQuestion
 from search.rerank import Reranking, rerank
 from tests.torchreids import torchreids
@@ -98,7 +98,7 @@ def test_many_blocks_and_chunks_make_one_answer(monkeypatch: pytest.MonkeyPatch)
     queries_QD, gallery_GD = people(15, 7), people(90, 8)
     whole = found(queries_QD, gallery_GD)
     sizes = {
-        "models.distances._CELLS": 400,
+        "metrics.distances._CELLS": 400,
         "search.jaccard._CELLS": 500,
         "search.jaccard._PAIRS": 7,
     }

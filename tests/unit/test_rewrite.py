@@ -10,9 +10,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from images.preprocessing import Preprocessing
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header, to_metadata
 from models.rewrite import with_header
-from models.transforms import Preprocessing
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from commands.serve import _listening
+from web.serve import _listening
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from actions import strangers
-from actions.strangers import check_picture
+from images import untrusted
 from images.decode import UnreadableImage
-from ingest.decoders import Decoders
+from images.decoder_pool import Decoders
+from images.untrusted import check_picture
 from tests.poison import REASONS, let_it_work, poison
 
 
@@ -15,7 +15,7 @@ from tests.poison import REASONS, let_it_work, poison
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     let_it_work(monkeypatch)
     with Decoders(seconds=1) as decoders:
-        monkeypatch.setattr(strangers, "_decoders", lambda: decoders)
+        monkeypatch.setattr(untrusted, "_decoders", lambda: decoders)
         yield
 
 

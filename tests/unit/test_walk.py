@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db.embedded_process import _demotion
+from db.server.process import _demotion
 from images.listing import NothingToIngest
 from images.names import facts_of
 from images.walk import NoSuchFolder, file_path, walk

@@ -11,12 +11,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import create_engine
 
-from actions.proxies import LOOPBACK, BadProxy, Proxies
-from actions.public_url import OWN_NAMES, BadPublicUrl, PublicUrl
 from cli import run
 from tests.web_client import Client
 from web.app import create_app
 from web.hosts import Hosts
+from web.proxies import LOOPBACK, BadProxy, Proxies
+from web.public_url import OWN_NAMES, BadPublicUrl, PublicUrl
 
 TOKEN = "a-token-for-the-tests"
 NOWHERE = "postgresql+psycopg://someone@127.0.0.1:1/nothing"
@@ -255,7 +255,7 @@ def test_a_fault_has_a_page_whose_links_lead_below_the_prefix(
     def broken(_engine: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("web.routes.overview.all_held", broken)
+    monkeypatch.setattr("web.pages.overview.all_held", broken)
     answer = Client(app_of()).get("/find/", headers={"authorization": f"Bearer {TOKEN}"})
     assert answer.status_code == 500
     assert 'href="/find/"' in answer.text

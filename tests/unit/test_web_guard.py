@@ -9,12 +9,12 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import create_engine
 
-from search.pictures.frames import FRAMES
+from rendering.frames import FRAMES
 from tests.web_client import Client
-from web.access import COOKIE, SESSION_SECONDS
 from web.app import create_app
 from web.guard import BODY_BYTES
 from web.render import HERE
+from web.sessions import COOKIE, SESSION_SECONDS
 
 TOKEN = "a-token-for-the-tests"
 NOWHERE = "postgresql+psycopg://someone@127.0.0.1:1/nothing"
@@ -72,7 +72,7 @@ def test_a_fault_of_our_own_has_a_page(open_page: Client, monkeypatch: pytest.Mo
     def broken(_engine: object) -> None:
         raise RuntimeError("inside information")
 
-    monkeypatch.setattr("web.routes.overview.all_held", broken)
+    monkeypatch.setattr("web.pages.overview.all_held", broken)
     response = open_page.get("/")
     assert response.status_code == 500
     assert "a fault of the program" in response.text
@@ -227,7 +227,7 @@ def test_signing_out(locked_page: Client) -> None:
 def test_a_session_ends(locked_page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     locked_page.post("/login", data={"token": TOKEN})
     later = time.monotonic() + SESSION_SECONDS + 1
-    monkeypatch.setattr("web.access.time.monotonic", lambda: later)
+    monkeypatch.setattr("web.sessions.time.monotonic", lambda: later)
     assert locked_page.get("/nowhere").status_code == 401
 
 

@@ -5,13 +5,13 @@ import pytest
 from starlette.datastructures import FormData, QueryParams
 
 from errors import UsageError
+from rendering.pictures import Picture
+from search.answer import Answer, Match
 from search.histogram import Histogram
-from search.pictures.records import Picture
-from search.records import Answer, Match
-from web.answers import Answers
-from web.chart import HEIGHT, chart, number
-from web.facets import by_hand, facets
-from web.form import MAX_IMAGES, Form
+from web.kept_answers import Answers
+from web.pages.chart import HEIGHT, chart, number
+from web.pages.facet_boxes import by_hand, facets
+from web.pages.search_form import MAX_IMAGES, Form
 
 # --- several images of one person
 
@@ -123,12 +123,12 @@ def picture(matches: int) -> Picture:
 
 
 def test_old_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.answers.KEPT_MATCHES", 10)
+    monkeypatch.setattr("web.kept_answers.KEPT_MATCHES", 10)
     answers = Answers()
     first, second = answers.keep(picture(6)), answers.keep(picture(6))
     assert answers.get(first) is None
     assert answers.get(second) == picture(6)
     large = answers.keep(picture(50))
     assert answers.get(large) is not None, "the newest is kept, however large"
-    monkeypatch.setattr("web.answers.time.monotonic", lambda: 1e12)
+    monkeypatch.setattr("web.kept_answers.time.monotonic", lambda: 1e12)
     assert answers.get(large) is None

@@ -8,10 +8,10 @@ from starlette.datastructures import FormData, QueryParams
 from cli import run
 from search.filters.errors import BadFilter
 from search.filters.parse import parse
-from web.facets import facets, ticked_in, with_ticks
-from web.form import Form
 from web.hosts import host_name
-from web.paging import page_number, pages_of
+from web.pages.facet_boxes import facets, ticked_in, with_ticks
+from web.pages.paging import page_number, pages_of
+from web.pages.search_form import Form
 from web.uploads import file_name
 
 # --- attributes as boxes

@@ -1,16 +1,17 @@
 """`/api/v1/collections` and `/api/v1/models`: what is stored."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from actions.browse import images_of, rows
-from actions.status import list_collections, list_models
+from gallery.status import list_collections, list_models
+from search.browse import images_of
 from web.api import cursor as _cursor
-from web.api.asked import Name, Text
 from web.api.cursor import DEFAULT_ITEMS, MAX_ITEMS
-from web.api.described import problems
-from web.api.told import Collections, ImagePage, Models
+from web.api.openapi import problems
+from web.api.requests import Name, Text
+from web.api.responses import Collections, ImagePage, Models
 from web.details import V1
 from web.state import Here
 
@@ -46,6 +47,6 @@ def images(
     found = images_of(here.engine, name, where=where, model=model, after=after, limit=limit + 1)
     more = len(found) > limit
     return {
-        "items": rows(found[:limit]),
+        "items": [asdict(item) for item in found[:limit]],
         "next": _cursor.next_address(request, response, (found[limit - 1].id,)) if more else None,
     }

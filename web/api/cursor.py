@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 
 from errors import UsageError
-from web.api.asked import MAX_ID
+from web.api.requests import MAX_ID
 
 DEFAULT_ITEMS, MAX_ITEMS = 100, 1_000
 

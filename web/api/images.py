@@ -5,16 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from actions import browse
-from actions.page import thumbnail as thumbnail_of
-from actions.query_images import UnknownImage
-from actions.uploads import ingest_image
 from errors import UsageError
-from web.api.asked import Id, ImageRequest
-from web.api.described import body as described
-from web.api.described import problems
-from web.api.sent import Sent, sent_form
-from web.api.told import Image
+from gallery import stored_images
+from gallery.stored_images import UnknownImage
+from gallery.thumbnails import thumbnail as thumbnail_of
+from ingest.uploads import ingest_image
+from web.api.body import Sent, sent_form
+from web.api.openapi import body as described
+from web.api.openapi import problems
+from web.api.requests import Id, ImageRequest
+from web.api.responses import Image
 from web.details import V1
 from web.state import Here
 
@@ -61,7 +61,7 @@ def ingest(here: Here, response: Response, body: Annotated[Sent, Depends(sent_fo
 @router.get("/{image_id}", response_model=Image, responses=problems(404))
 def image(here: Here, image_id: Id) -> object:
     """A stored image, with what the active model says of it."""
-    return asdict(browse.image(here.engine, image_id))
+    return asdict(stored_images.image(here.engine, image_id))
 
 
 @router.get(

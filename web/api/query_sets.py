@@ -6,14 +6,17 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from actions import sets
-from actions.browse import matches_of, rows
-from actions.queries import add_sent
-from actions.queries import run as run_set
-from actions.uploads import named_contents
-from actions.verdicts import count_verdicts
+from query_sets import sets
+from query_sets.queries import add_sent
+from query_sets.queries import run as run_set
+from query_sets.run_matches import matches_of
+from query_sets.verdicts import count_verdicts
+from search.query_images import named_contents
 from web.api import cursor as _cursor
-from web.api.asked import (
+from web.api.body import Sent, sent
+from web.api.cursor import DEFAULT_ITEMS, MAX_ITEMS
+from web.api.openapi import problems, with_images
+from web.api.requests import (
     DEFAULT_QUALITY,
     Id,
     Name,
@@ -21,11 +24,8 @@ from web.api.asked import (
     QuerySetRequest,
     RunRequest,
 )
-from web.api.cursor import DEFAULT_ITEMS, MAX_ITEMS
-from web.api.described import problems, with_images
+from web.api.responses import Added, QuerySet, QuerySets, RunMatchPage, RunSummary
 from web.api.search import as_list
-from web.api.sent import Sent, sent
-from web.api.told import Added, QuerySet, QuerySets, RunMatchPage, RunSummary
 from web.details import V1
 from web.state import Here
 
@@ -136,6 +136,6 @@ def matches(
     more = len(found) > limit
     last = (found[limit - 1].query_id, found[limit - 1].stored_rank) if more else ()
     return {
-        "items": rows(found[:limit]),
+        "items": [asdict(item) for item in found[:limit]],
         "next": _cursor.next_address(request, response, last) if more else None,
     }

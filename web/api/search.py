@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from actions.answers import document
-from actions.search import search as run
-from actions.uploads import named_contents
 from images.decode import UnreadableImage
-from web.api.asked import SearchRequest
-from web.api.described import problems, with_images
-from web.api.sent import Sent, sent
-from web.api.told import SearchResult
+from search.answering import search as run
+from search.documents import document
+from search.query_images import named_contents
+from web.api.body import Sent, sent
+from web.api.openapi import problems, with_images
+from web.api.requests import SearchRequest
+from web.api.responses import SearchResult
 from web.details import V1
 from web.state import Here
 

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Request, Response
 
-from actions.page import health as check
-from actions.status import counts
 from db.connect import DatabaseUnreachable
+from db.health import health as check
 from errors import ReidError
-from web.api.described import problems
-from web.api.told import Health
+from gallery.status import counts
+from web.api.openapi import problems
+from web.api.responses import Health
 from web.details import V1
 from web.state import Here
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from actions.verdicts import decide, take_back
-from web.api.asked import Id, Name, Text, VerdictRequest
-from web.api.described import problems
-from web.api.told import Verdict
+from query_sets.verdicts import decide, take_back
+from web.api.openapi import problems
+from web.api.requests import Id, Name, Text, VerdictRequest
+from web.api.responses import Verdict
 from web.details import V1
 from web.state import Here
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import Engine, create_engine, text
 
-from actions.tokens import BadToken, Role, Token, distinct, from_environment, from_file
 from tests.api_client import V1, detail, ingest
 from tests.web_client import RED, Client, jpeg
 from web.app import create_app
-from web.rates import FAILURES_AT_ONCE, Buckets
+from web.rate_limit import FAILURES_AT_ONCE, Buckets
 from web.roles import READING, needed, rule_for
+from web.tokens import BadToken, Role, Token, distinct, from_environment, from_file
 
 NOWHERE = "postgresql+psycopg://someone@127.0.0.1:1/nothing"
 SECRETS = {role: f"the-token-to-{role.word}" for role in Role}
@@ -196,7 +196,7 @@ def test_a_bad_file_of_tokens(tmp_path: Path, content: str, said: str) -> None:
 
 def test_who_asks_too_often_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("web.rates.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("web.rate_limit.time.monotonic", lambda: now[0])
     client = Client(app_of(per_minute=12))  # three at once, one more each five seconds
     statuses = [client.get(f"{V1}/openapi.json").status_code for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
@@ -210,7 +210,7 @@ def test_who_asks_too_often_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_token_has_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.rates.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("web.rate_limit.time.monotonic", lambda: 1000.0)
     app = app_of(tokens=TOKENS, per_minute=4)
     first, second = (Program(app, SECRETS[role]) for role in (Role.READ, Role.REVIEW))
     assert [first.get("/static/x").status_code for _ in range(3)] == [404] * 3
@@ -219,7 +219,7 @@ def test_each_token_has_its_own_rate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_pictures_are_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.rates.time.monotonic", lambda: 1000.0)
+    monkeypatch.setattr("web.rate_limit.time.monotonic", lambda: 1000.0)
     client = Client(app_of(per_minute=8))
     assert {client.get("/image/x.jpg").status_code for _ in range(60)} == {404}
     assert {client.get("/image/x.jpg").status_code for _ in range(60)} == {404, 429}
@@ -232,7 +232,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
 
 def test_guessing_tokens_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("web.rates.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("web.rate_limit.time.monotonic", lambda: now[0])
     app = app_of(tokens=TOKENS)
     signed_in, right = Client(app), Program(app, SECRETS[Role.READ])
     signed_in.post("/login", data={"token": SECRETS[Role.READ]})
@@ -248,7 +248,7 @@ def test_guessing_tokens_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_buckets_forget_the_longest_unused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("web.rates.MAX_CLIENTS", 2)
+    monkeypatch.setattr("web.rate_limit.MAX_CLIENTS", 2)
     buckets = Buckets(per_minute=60, burst=1)
     assert [buckets.wait(key) for key in "abc"] == [0, 0, 0]
     assert buckets.wait("a") == 0

@@ -10,11 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from sqlalchemy import Engine, text
 
-from actions.search import Asked, search
-from actions.status import remove_collection
-from actions.uploads import remove_kept
 from errors import ReidError
+from gallery.sent_images import remove_kept
+from gallery.status import remove_collection
 from images.decode import content_hash
+from search.answering import search
+from search.request import Asked
 from tests.api_client import V1, detail, ids_in, ingest, sent
 from tests.web_client import BLUE, GREEN, RED, Client, ColourNetwork, jpeg
 

@@ -85,7 +85,7 @@ def test_distances_for_eyes_and_ears(page: Client, engine: Engine) -> None:
 def test_a_kept_answer_is_read_on_without_a_new_search(
     page: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.shown.MATCHES_A_PAGE", 3)
+    monkeypatch.setattr("web.pages.search_view.MATCHES_A_PAGE", 3)
     wanted = image_ids(engine)["0003_c3_000000004.jpg"]
     first = page.get(f"/search?collection=gallery&image_id={wanted}").text
     more = re.search(r'class="more" hx-get="([^"]+)"', first)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.queries import add as add_queries
-from actions.queries import run as run_queries
-from actions.search import Asked
 from db.connect import Place, make_engine
+from query_sets.queries import add as add_queries
+from query_sets.queries import run as run_queries
+from search.request import Asked
 from tests.web_client import (
     HOSTILE,
     RED,
@@ -116,7 +116,7 @@ def test_a_stale_run_says_so(page: Client, engine: Engine, tmp_path: Path) -> No
 def test_a_set_comes_in_pages(
     page: Client, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.routes.sets.QUERIES_A_PAGE", 3)
+    monkeypatch.setattr("web.pages.sets_page.QUERIES_A_PAGE", 3)
     add_queries(engine, "a/b c", Asked(("gallery",)), [tmp_path / "crops"])
     run_queries(engine, "a/b c", None, None)
     first, second = page.get("/sets/a%2Fb%20c").text, page.get("/sets/a%2Fb%20c?page=2").text

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.models import chosen
-from actions.page import Networks, Upload
+from gallery.models import chosen
+from gallery.sent_images import Upload
+from search.networks import Networks
 from tests.web_client import (
     BLUE,
     GREEN,
@@ -24,7 +25,7 @@ from tests.web_client import (
     jpeg,
     ranked,
 )
-from web.shown import MATCHES_A_PAGE
+from web.pages.search_view import MATCHES_A_PAGE
 from web.uploads import KEPT_SECONDS, UploadGone, Uploads
 
 
@@ -228,7 +229,7 @@ def test_a_long_answer_comes_in_pages(
     page: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MATCHES_A_PAGE > 2
-    monkeypatch.setattr("web.shown.MATCHES_A_PAGE", 3)
+    monkeypatch.setattr("web.pages.search_view.MATCHES_A_PAGE", 3)
     wanted = image_ids(engine)["0003_c3_000000004.jpg"]
     address = f"/search?collection=gallery&image_id={wanted}"
     first = page.get(address).text

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from actions.looking import counts
-from actions.model_card import LimitPoint, card
-from actions.queries import add as add_queries
-from actions.queries import run as run_queries
-from actions.search import Asked
-from actions.tokens import Role, Token
+from gallery.model_card import LimitPoint, card
+from query_sets.queries import add as add_queries
+from query_sets.queries import run as run_queries
+from search.facets import counts
+from search.request import Asked
 from tests.rows import failures
 from tests.web_client import (
     BLUE,
@@ -24,8 +23,9 @@ from tests.web_client import (
     store,
 )
 from web.app import create_app
-from web.bars import distributions
-from web.limits import limits_chart
+from web.pages.bars import distributions
+from web.pages.limits import limits_chart
+from web.tokens import Role, Token
 
 
 def shown(body: str) -> list[int]:
@@ -57,7 +57,7 @@ def test_collections_are_counted(page: Client, engine: Engine, tmp_path: Path) -
 def test_a_gallery_comes_in_pieces(
     page: Client, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.gallery.IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr("web.pages.gallery.IMAGES_AT_ONCE", 3)
     ids = sorted(image_ids(engine).values())
     body = page.get("/collections/gallery").text
     assert shown(body) == ids[:3]
