@@ -1,11 +1,13 @@
 """The one family of errors that a user sees.
 
-ReidError                 exit code 1: something failed
-├── UsageError            exit code 2: the question was wrong, ask differently
-└── PartialFailure        exit code 3: finished, but some items failed
+ReidError                 exit code 1, HTTP 500: something failed
+├── UsageError            exit code 2, HTTP 400: the question was wrong, ask differently
+└── PartialFailure        exit code 3, HTTP 500: finished, but some items failed
 
-Each room derives its own classes from these. A message is one sentence that says what is wrong,
-then the way out. The command line turns the class into an exit code in one place (`cli.py`).
+Each room derives its own classes from these. A class says itself with which HTTP status the page
+and the API answer, where its family's is not the right one: 404 for what is not there, 409 for what
+is in the way, 503 for what this machine cannot do now. A message is one sentence that says what is
+wrong, then the way out. `cli.py` and `web/error_handlers.py` alone turn a class into an answer.
 """
 
 from difflib import get_close_matches
@@ -16,12 +18,14 @@ class ReidError(Exception):
     """Something failed; the message says what, and what to do about it."""
 
     exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
 
 
 class UsageError(ReidError):
     """The question itself was wrong; nothing was changed."""
 
     exit_code: ClassVar[int] = 2
+    http_status: ClassVar[int] = 400
 
 
 class PartialFailure(ReidError):

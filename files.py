@@ -10,6 +10,8 @@ from errors import UsageError
 class CannotWrite(UsageError):
     """The file cannot be written where it was asked for."""
 
+    http_status = 507
+
 
 def write_whole(path: str | Path, content: bytes) -> None:
     """Write beside the target, then rename onto it: a reader sees the old file or the new one.

@@ -52,9 +52,13 @@ _CLIENT = {
 class DatabaseUnreachable(ReidError):
     """The database cannot be used; the message says why and what to do."""
 
+    http_status = 503
+
 
 class WrongSchema(ReidError):
     """The database is newer or older than this program."""
+
+    http_status = 503
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ _EXPECTED = "expected postgresql://user:password@host:5432/database"
 class BadDatabaseUrl(UsageError):
     """REID_DATABASE_URL does not read as a Postgres URL."""
 
+    http_status = 503
+
 
 def parse_url(url: str) -> URL:
     """Raises BadDatabaseUrl."""

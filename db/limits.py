@@ -19,9 +19,13 @@ _LONGEST_S = 2**31 // 1000  # Postgres keeps milliseconds in 32 bits
 class BadStatementTimeout(UsageError):
     """REID_STATEMENT_TIMEOUT is no number of seconds."""
 
+    http_status = 503
+
 
 class SearchTookTooLong(ReidError):
     """A statement of a search reached the limit; the message names it."""
+
+    http_status = 503
 
 
 def statement_timeout() -> float | None:

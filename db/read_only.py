@@ -14,9 +14,13 @@ _NO = ("", "0", "no", "false", "off")
 class ReadOnlyDatabase(ReidError):
     """Nothing can be written here, no audit row either."""
 
+    http_status = 503
+
 
 class NotReadOnly(UsageError):
     """--read-only is no way round the audit log."""
+
+    http_status = 503
 
 
 def is_allowed() -> bool:

@@ -77,6 +77,8 @@ _SET_PATH = "SELECT pg_catalog.set_config('search_path', %s, {local})"
 class WrongSession(ReidError):
     """The server makes something of the session that this program cannot work with."""
 
+    http_status = 503
+
 
 @dataclass(frozen=True)
 class Session:

@@ -14,6 +14,8 @@ _LOCK = 0x5E1D  # an advisory lock: two processes may both find the database emp
 class UpgradeFailed(ReidError):
     """The schema could not be changed; the database is as it was."""
 
+    http_status = 503
+
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Runs the migrations in one transaction; nothing where the schema is current.

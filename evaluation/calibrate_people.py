@@ -27,6 +27,8 @@ Ints = npt.NDArray[np.int64]
 class CannotCalibrate(ReidError):
     """There is nothing to calibrate on; the message says what is missing."""
 
+    http_status = 422
+
 
 def trained_people(model: ModelRow) -> tuple[set[int], str | None]:
     """(the numbers that a model was trained on, their identity space or None without any)."""

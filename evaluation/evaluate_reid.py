@@ -45,6 +45,8 @@ Watch = Callable[[int, Floats64, Bools, Bools], None]
 class CannotEvaluate(ReidError):
     """There is nothing to evaluate; the message says what is missing."""
 
+    http_status = 422
+
 
 @dataclass(frozen=True)
 class TrainedOn:

@@ -32,9 +32,13 @@ UNNAMED_SPACE = "default"  # of collections for which nobody has named another
 class UnknownCollection(UsageError):
     """No collection of that name exists."""
 
+    http_status = 404
+
 
 class IdentitiesDiffer(UsageError):
     """A collection cannot move to another identity space."""
+
+    http_status = 409
 
 
 @dataclass(frozen=True)

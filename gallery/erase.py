@@ -27,6 +27,8 @@ OnStep = Callable[[str, float], object]  # what is done, and its share done in [
 class NothingNamed(UsageError):
     """Images were named that are not there."""
 
+    http_status = 404
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -13,6 +13,8 @@ from errors import UsageError, did_you_mean
 class UnknownModel(UsageError):
     """No model of that name is registered."""
 
+    http_status = 404
+
 
 @dataclass(frozen=True)
 class ModelRow:

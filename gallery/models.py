@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class CheckpointNotHere(ReidError):
     """A registered model's file is not on this machine."""
 
+    http_status = 503
+
 
 def shipped_as(model: ModelRow) -> Path | None:
     """The file of a model that comes with the program, with its card beside it; None for others."""

@@ -27,6 +27,8 @@ _AUDIT_PATIENCE_S = 10
 class LogInUse(ReidError):
     """The audit log could not be had alone."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True)
 class Terms:

@@ -68,3 +68,5 @@ def image(engine: Engine, image_id: int) -> StoredImage:
 
 class UnknownImage(UsageError):
     """No image of that number can be searched for."""
+
+    http_status = 404

@@ -35,6 +35,8 @@ Progress = Callable[[str, float], object]  # a phase in words, and its share don
 class IndexBusy(ReidError):
     """Another command builds or drops the same index."""
 
+    http_status = 409
+
 
 class IndexFailed(ReidError):
     """The index could not be built; the message says why."""

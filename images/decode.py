@@ -50,6 +50,8 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 class UnreadableImage(ReidError):
     """The file cannot be used as a person crop; the message says why, `kind` in a word or two."""
 
+    http_status = 422
+
     def __init__(self, message: str, kind: str = "unreadable") -> None:
         super().__init__(message)
         self.kind = kind

@@ -30,13 +30,19 @@ _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM
 class BadDecodeSeconds(UsageError):
     """REID_DECODE_SECONDS is no number of seconds."""
 
+    http_status = 503
+
 
 class DecoderDoesNotStart(ReidError):
     """A decoder process ended before it could take an image."""
 
+    http_status = 503
+
 
 class DecodersClosed(ReidError):
     """The decoders were stopped while they were decoding."""
+
+    http_status = 503
 
 
 class _Ended(Exception):

@@ -14,6 +14,8 @@ from images.listing import SUFFIXES, FoundFile, Listing, readable, suffix_of
 class NoSuchFolder(UsageError):
     """The folder to read is not there, or is no folder."""
 
+    http_status = 404
+
 
 def file_path(source: str, path: str, path_raw: bytes | None) -> bytes:
     """Where the file is on this machine."""

@@ -27,6 +27,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
 class MetricsPortTaken(ReidError):
     """The port cannot be listened on."""
 
+    http_status = 409
+
 
 class WorkerMetrics(Observer):
     """What a worker does, in numbers of its own registry."""

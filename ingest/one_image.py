@@ -22,6 +22,8 @@ _TRIES = 3  # a twin whose features are shared may go meanwhile; then they are c
 class StillInWork(ReidError):
     """Somebody else works on the same file; it will be stored, or reported as failed."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True)
 class Outcome:

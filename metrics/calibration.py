@@ -37,6 +37,8 @@ PairRows = Iterable[tuple[int, Floats, Floats]]
 class TooFewPeople(ReidError):
     """There are too few identities, or too few pairs of them, to choose a limit on."""
 
+    http_status = 422
+
 
 @dataclass(frozen=True)
 class Point:

@@ -21,6 +21,8 @@ _DIMENSION = 512  # what the database stores
 class BadCheckpoint(ReidError):
     """A checkpoint file cannot be used; the message says why."""
 
+    http_status = 503
+
 
 @dataclass(frozen=True)
 class Header:

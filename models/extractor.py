@@ -18,9 +18,13 @@ from models.tensors import normalise
 class UnknownDevice(UsageError):
     """The device is not there or has no such name."""
 
+    http_status = 503
+
 
 class OutOfDeviceMemory(ReidError):
     """The device cannot hold the batch."""
+
+    http_status = 503
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -26,6 +26,8 @@ _NAMES = ("scores", "embedding", "quality")
 class OnnxMissing(ReidError):
     """The packages that write ONNX are not installed."""
 
+    http_status = 501
+
 
 class _FromPixels(nn.Module):
     def __init__(self, net: nn.Module, preprocessing: Preprocessing) -> None:

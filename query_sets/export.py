@@ -17,6 +17,8 @@ from vocabulary import COLUMNS, values_in_order
 class NothingToExport(ReidError):
     """There is no stored answer to write."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True)
 class Exported:

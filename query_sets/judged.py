@@ -23,6 +23,8 @@ from search.question import mean_embedding
 class NotAsked(UsageError):
     """A run does not answer that query."""
 
+    http_status = 404
+
 
 @dataclass(frozen=True)
 class Judged:

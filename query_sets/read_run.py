@@ -19,6 +19,8 @@ from search.question import Question, Scope
 class UnknownRun(UsageError):
     """No run of that number exists."""
 
+    http_status = 404
+
 
 @dataclass(frozen=True)
 class StoredAnswer:

@@ -29,6 +29,8 @@ _BLOCK = 256  # queries whose matches are stored at once
 class CannotRun(ReidError):
     """A query set cannot be run; the message says what is missing."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True)
 class RunSummary:

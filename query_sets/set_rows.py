@@ -31,6 +31,8 @@ from search.question import QueryPerson, Question, mean_embedding
 class UnknownQuerySet(UsageError):
     """No query set of that name exists."""
 
+    http_status = 404
+
 
 class ErasedQuery(UsageError):
     """An image was erased; it is not stored as a query."""
@@ -38,6 +40,8 @@ class ErasedQuery(UsageError):
 
 class QueryExists(UsageError):
     """A set has a query of that name already."""
+
+    http_status = 409
 
 
 NAME_BYTES = 1_600  # of a query: an index of the database holds little more

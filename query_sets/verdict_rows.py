@@ -18,9 +18,13 @@ _BY_NUMBER = re.compile(r"id:(\d{1,18})")
 class UnknownQuery(UsageError):
     """A set has no query of that name."""
 
+    http_status = 404
+
 
 class NotInGallery(UsageError):
     """An image is in none of the collections that a query searches."""
+
+    http_status = 404
 
 
 class AmbiguousImage(UsageError):

@@ -8,58 +8,17 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from db.connect import DatabaseUnreachable, WrongSchema
+from db.connect import DatabaseUnreachable
 from db.health import DATABASE_ERRORS, sentence
-from db.limits import SearchTookTooLong
 from errors import ReidError, UsageError
-from evaluation.evaluate_reid import CannotEvaluate
-from evaluation.report.folder import NoPlots
-from gallery.collections import IdentitiesDiffer, UnknownCollection
-from gallery.model_rows import UnknownModel
-from gallery.models import CheckpointNotHere
-from gallery.stored_images import UnknownImage
-from images.decode import UnreadableImage
-from query_sets.export import NothingToExport
-from query_sets.judged import NotAsked
-from query_sets.read_run import UnknownRun
-from query_sets.runs import CannotRun
-from query_sets.set_rows import QueryExists, UnknownQuerySet
-from query_sets.verdict_rows import NotInGallery, UnknownQuery
 from web.details import is_api, refusal
 from web.guard import HEADERS
-from web.metrics import MetricsMissing
-from web.uploads import UnsupportedContent, UploadGone, UploadTooLarge, UploadTooSlow
 
-_NOT_THERE = (
-    UnknownCollection, UnknownImage, UnknownModel, UnknownQuery, UnknownQuerySet, UnknownRun,
-    NotAsked, NotInGallery, UploadGone,
-)  # fmt: skip
-_IN_THE_WAY = (CannotRun, IdentitiesDiffer, NothingToExport, QueryExists)
-_NOT_NOW = (CheckpointNotHere, DatabaseUnreachable, SearchTookTooLong, WrongSchema)
-# the first that fits
-STATUS: tuple[tuple[type[ReidError], int], ...] = (
-    *((kind, 404) for kind in _NOT_THERE),
-    *((kind, 409) for kind in _IN_THE_WAY),
-    *((kind, 503) for kind in _NOT_NOW),
-    (UploadTooLarge, 413),
-    (UploadTooSlow, 408),
-    (UnsupportedContent, 415),
-    (UnreadableImage, 422),
-    (CannotEvaluate, 422),
-    (MetricsMissing, 501),
-    (NoPlots, 501),
-    (UsageError, 400),
-    (ReidError, 500),
-)
 HTTP_SENTENCES = {404: "there is no such page", 405: "that is not done here"}
 API_SENTENCES = {
     404: "the API has no such address; `/api/v1/openapi.json` lists them",
     405: "that method is not taken here; `Allow` names those that are",
 }
-
-
-def status_of(error: ReidError) -> int:
-    return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -75,7 +34,7 @@ def add_handlers(app: FastAPI) -> None:
 
 def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ReidError)
-    return refusal(request, str(error), status_of(error), type(error))
+    return refusal(request, str(error), error.http_status, type(error))
 
 
 def _of_validation(request: Request, error: Exception) -> Response:
@@ -84,11 +43,13 @@ def _of_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError | ValidationError)
     found = [_complaint(one) for one in error.errors()]
     said = f"{found[0]['field']}: {found[0]['reason']}" if found else "the request is not valid"
-    return refusal(request, said, 422, RequestNotValid, errors=found)
+    return refusal(request, said, RequestNotValid.http_status, RequestNotValid, errors=found)
 
 
 class RequestNotValid(UsageError):
     """The request does not fit the description in `/api/v1/openapi.json`."""
+
+    http_status = 422
 
 
 def _complaint(error: Any) -> dict[str, str]:
@@ -109,7 +70,7 @@ def _of_the_database(request: Request, error: Exception) -> Response:
     said = sentence(request.app.state.reid.engine, error)
     if said is None:
         raise error
-    return refusal(request, said, 503, DatabaseUnreachable)
+    return refusal(request, said, DatabaseUnreachable.http_status, DatabaseUnreachable)
 
 
 def _fault(request: Request, _error: Exception) -> Response:

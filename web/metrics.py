@@ -15,6 +15,8 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class MetricsMissing(ReidError):
     """The package that writes metrics is not installed."""
 
+    http_status = 501
+
 
 class Meter:
     """One app's numbers, in a registry of its own."""

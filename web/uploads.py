@@ -19,9 +19,13 @@ MAX_NAME = 200
 class UploadGone(UsageError):
     """An uploaded image was kept for a while only."""
 
+    http_status = 404
+
 
 class UploadTooSlow(UsageError):
     """A body did not come in time."""
+
+    http_status = 408
 
     def __init__(self) -> None:
         super().__init__(f"the upload took longer than {MAX_SECONDS} s")
@@ -30,9 +34,13 @@ class UploadTooSlow(UsageError):
 class UnsupportedContent(UsageError):
     """A body is of a kind that is not read here."""
 
+    http_status = 415
+
 
 class UploadTooLarge(UsageError):
     """More was sent than is taken."""
+
+    http_status = 413
 
     def __init__(self) -> None:
         super().__init__(

@@ -26,6 +26,8 @@ _started: "list[subprocess.Popen[Any]]" = []
 class EmbeddedServerFailed(ReidError):
     """The embedded Postgres cannot do what was asked; the message says why."""
 
+    http_status = 503
+
 
 @cache
 def program(name: str) -> Path:

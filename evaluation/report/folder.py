@@ -19,9 +19,13 @@ FILES = {
 class CannotReport(UsageError):
     """No report can be written there."""
 
+    http_status = 507
+
 
 class NoPlots(ReidError):
     """The package that draws the plots is not installed."""
+
+    http_status = 501
 
     def __init__(self) -> None:
         super().__init__(

@@ -10,6 +10,8 @@ from images.listing import Key, Listing
 class GoneSource(UsageError):
     """The source is not there any more."""
 
+    http_status = 404
+
 
 class Source(Protocol):
     @property

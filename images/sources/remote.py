@@ -40,6 +40,8 @@ _VERSIONS = (
 class NoListing(ReidError):
     """The server does not say which files a folder has."""
 
+    http_status = 502
+
 
 class RemoteFolder:
     """A folder behind a URL. Raises BadUrl, RemoteMissing."""

@@ -27,9 +27,13 @@ class BadUrl(UsageError):
 class RemoteMissing(UsageError):
     """A package that reads such URLs is not installed."""
 
+    http_status = 501
+
 
 class Unreachable(ReidError):
     """What is behind the URL cannot be had now; nothing is known of its files."""
+
+    http_status = 502
 
 
 class Place(NamedTuple):

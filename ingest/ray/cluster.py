@@ -44,9 +44,13 @@ _SETTINGS = {
 class RayMissing(ReidError):
     """Ray is not installed."""
 
+    http_status = 501
+
 
 class NoCluster(ReidError):
     """No Ray can be started, or none answers at the address."""
+
+    http_status = 503
 
 
 class NotAnAddress(UsageError):
@@ -56,9 +60,13 @@ class NotAnAddress(UsageError):
 class ClusterTooSmall(ReidError):
     """Reading and the model cannot run beside each other."""
 
+    http_status = 503
+
 
 class DatabaseOutOfReach(UsageError):
     """The cluster's other machines cannot reach the database."""
+
+    http_status = 503
 
 
 class NotRaysDevice(UsageError):

@@ -45,6 +45,8 @@ Rows = dict[str, Any]  # what Ray hands from step to step
 class RayFailed(ReidError):
     """Ray gave up; what was stored stays stored."""
 
+    http_status = 503
+
 
 @dataclass(frozen=True)
 class Job:

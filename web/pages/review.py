@@ -15,7 +15,6 @@ from query_sets.runs import CannotRun
 from query_sets.sets import show_set
 from query_sets.verdicts import count_verdicts, decide, take_back
 from web.addresses import to
-from web.error_handlers import status_of
 from web.pages.search_answer import Posted, posted, who, with_files
 from web.pages.search_form import BadForm, Form
 from web.render import is_part, problem, render
@@ -94,5 +93,5 @@ def kept(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)])
             load=here.networks, device=here.device,
         )  # fmt: skip
     except (UsageError, UnreadableImage) as error:
-        return problem(request, str(error), status_of(error))
+        return problem(request, str(error), error.http_status)
     return RedirectResponse(form.address(query=name) + "#results", 303)

@@ -13,7 +13,6 @@ from errors import UsageError
 from images.decode import UnreadableImage
 from rendering.pictures import Picture
 from search.request import NothingAsked
-from web.error_handlers import status_of
 from web.pages import downloads, live
 from web.pages.search_answer import Posted, answer, narrowing, posted, with_files
 from web.pages.search_form import Form
@@ -52,7 +51,7 @@ def search(request: Request, here: Here) -> Response:
             return _page(request, here, form)
         picture = answer(here, form)
     except UsageError as error:
-        return _page(request, here, form, str(error), status_of(error))
+        return _page(request, here, form, str(error), error.http_status)
     return _page(request, here, form, picture=picture)
 
 
