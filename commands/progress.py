@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from commands.output import note, on_terminal
 
 if TYPE_CHECKING:
+    from models.loop import StepReport
+
     from ingest.worker import Progress
 
 EVERY_S = 5.0
@@ -90,6 +92,34 @@ class Images:
     def _rate(self) -> float:
         (first, before), (last, now) = self._settled[0], self._settled[-1]
         return (now - before) / (last - first) if last > first else 0.0
+
+
+class Steps:
+    """A training's steps as JSON lines where stderr is no terminal: the first one at once, then one
+    every few seconds. On a terminal the training draws a bar of its own."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._told, self._since = clock, -math.inf, clock()
+        self._done = 0
+
+    def show(self, report: "StepReport") -> None:
+        """Called after each step."""
+        now = self._clock()
+        self._done += 1
+        if on_terminal() or now - self._told < EVERY_S:
+            return
+        left = report.steps - report.step + report.steps * (report.epochs - report.epoch)
+        seconds = now - self._since
+        event = {
+            "event": "training",
+            **vars(report),
+            "loss": round(report.loss, 4),
+            "images_per_second": round(report.images / seconds, 2) if seconds else None,
+            "seconds_left": round(left * seconds / self._done, 1),
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        note(json.dumps(event))
+        self._told = now
 
 
 class Phases:

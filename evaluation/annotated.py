@@ -20,8 +20,9 @@ from vocabulary import values_in_order
 class Annotated:
     """Images that have a row, all of one length, in the order of their paths.
 
-    Values count from 1. A person is a pid, or the path where the file names nobody. `unused_rows`
-    counts the annotations of people and files that the collection does not have.
+    Values count from 1; a truth of 0 is unknown. A person is a pid, or the path where the file
+    names nobody. `unused_rows` counts the annotations of people and files that the collection does
+    not have.
     """
 
     truth_NC: npt.NDArray[np.int64]
@@ -72,6 +73,10 @@ def load_annotated(
         raise CannotEvaluate(
             f"no image of {collection.name!r} has a row in {annotations}; its ids are pids "
             "such as 474, or file names such as 001609.jpg"
+        )
+    if not any(value for item in found for value in item[0]):
+        raise CannotEvaluate(
+            f"{annotations} knows no value of any image of {collection.name!r}: every cell is empty"
         )
     return Annotated(
         np.array([item[0] for item in found]),

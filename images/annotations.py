@@ -6,13 +6,16 @@ from pathlib import Path
 from errors import UsageError
 from vocabulary import COLUMNS, NUM_VALUES
 
+UNKNOWN = 0  # the value of an empty cell: nobody knows
+
 
 class BadAnnotations(UsageError):
     """The annotation file cannot be used; the message says which line and why."""
 
 
 def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
-    """`id` to its 27 values in the order of `COLUMNS`, each from 1.
+    """`id` to its 27 values in the order of `COLUMNS`, each from 1; `UNKNOWN` where the cell is
+    empty.
 
     An id is kept as the file writes it (a number for a person, a file name for an image).
     Raises BadAnnotations for a missing file, column or id, a repeated id or a value out of range.
@@ -47,6 +50,8 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _value(text: str | None, column: str, where: str) -> int:
     highest = NUM_VALUES[column]
+    if text is not None and not text.strip():
+        return UNKNOWN
     if text is None or not text.isdecimal() or not 1 <= int(text) <= highest:
-        raise BadAnnotations(f"{where}: {column} is {text!r}, expected 1 to {highest}")
+        raise BadAnnotations(f"{where}: {column} is {text!r}, expected 1 to {highest}, or nothing")
     return int(text)

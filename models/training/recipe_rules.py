@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -59,6 +59,14 @@ AUGMENTATION_RULES: Mapping[str, Rule] = {
     "pad": whole(0),
     "erase": PROBABILITY,
     "light": PROBABILITY,
+    "cast": PROBABILITY,
+    "gamma": PROBABILITY,
+    "grey": PROBABILITY,
+    "blur": PROBABILITY,
+    "low_resolution": PROBABILITY,
+    "jpeg": PROBABILITY,
+    "cut": PROBABILITY,
+    "partial": PROBABILITY,
 }
 
 
@@ -110,7 +118,8 @@ class Recipe:
             raise BadRecipe(f"augmentation is {augmentation!r}, expected a table [augmentation]")
         _check_keys("", document, list(cls.RULES))
         _check_keys("augmentation.", augmentation, list(AUGMENTATION_RULES))
-        missing = [key for key in cls.RULES if key not in document]
+        optional = {f.name for f in fields(cls) if f.default is not MISSING}
+        missing = [key for key in cls.RULES if key not in document and key not in optional]
         if missing:
             raise BadRecipe(f"no {', '.join(missing)}")
         return cls(**document, augmentation=replace(cls.AUGMENTATION, **augmentation))

@@ -27,8 +27,7 @@ from models.nets.fusion import fit_fusion
 from models.nets.joint_net import JointNet
 from models.nets.load import load, save
 from models.nets.seed_nets import SeedNet
-from models.training.augment import Augmentation
-from models.training.data import BadTrainingData, LabelledImages, load_training_folder
+from models.training.data import SET_STRIDE, BadTrainingData, LabelledImages, load_training_folder
 from models.training.finish import finish
 from models.training.joint_training import JointTraining
 from models.training.loop import Loop
@@ -321,6 +320,98 @@ def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages
     np.testing.assert_array_equal(
         flipped(pixels_NHWC, np.random.default_rng(1)), before[:, :, ::-1]
     )
+
+
+_NOTHING = {"flip": 0, "pad": 0, "erase": 0, "light": 0}
+_OTHER_CAMERAS = ("cast", "gamma", "grey", "blur", "low_resolution", "jpeg", "cut", "partial")
+
+
+@pytest.mark.parametrize("name", _OTHER_CAMERAS)
+def test_each_change_of_another_camera_changes_every_image(
+    images: LabelledImages, name: str
+) -> None:
+    pixels_NHWC = images.pixels_NHWC[:4]
+    changed = Augmentation(**{**_NOTHING, name: 1.0})(pixels_NHWC, np.random.default_rng(1))
+    assert changed.shape == pixels_NHWC.shape
+    for before, after in zip(pixels_NHWC, changed, strict=True):
+        assert (before != after).any()
+        # still that picture, and not noise or a grey field
+        assert np.abs(before.astype(int) - after).mean() < 90
+
+
+def test_a_cast_is_one_factor_a_channel(images: LabelledImages) -> None:
+    grey = np.full((1, 128, 64, 3), 100, np.uint8)
+    found = Augmentation(**{**_NOTHING, "cast": 1.0})(grey, np.random.default_rng(4))[0]
+    assert all(len(np.unique(found[..., channel])) == 1 for channel in range(3))
+    assert len(set(found[0, 0].tolist())) == 3
+
+
+def test_grey_has_no_colour(images: LabelledImages) -> None:
+    found = Augmentation(**{**_NOTHING, "grey": 1.0})(
+        images.pixels_NHWC[:2], np.random.default_rng(4)
+    )
+    assert (found == found[..., :1]).all()
+
+
+# Several data sets
+
+
+def with_singles(images: LabelledImages) -> LabelledImages:
+    """The drawn people, and as another folder's the first image of each, as people of their own."""
+    first = np.unique(images.pids_N, return_index=True)[1]
+    return LabelledImages(
+        (*images.names, *(images.names[i] for i in first)),
+        np.concatenate([images.pixels_NHWC, images.pixels_NHWC[first]]),
+        np.concatenate([images.pids_N, images.pids_N[first] + SET_STRIDE]),
+        np.concatenate([images.camids_N, np.full(len(first), -1)]),
+        np.concatenate([images.values_NC, images.values_NC[first]]),
+    )
+
+
+def test_singles_teach_attributes_and_quality_only(images: LabelledImages) -> None:
+    recipe = RECIPE.with_changes(singles=3)
+    training = task(with_singles(images), recipe)
+    assert training.num_people == 6  # of 8, two are held out; the singles are nobody's class
+    assert len(training.singles_S) == 8
+    batches = training.batches(0)
+    assert not set(np.concatenate(batches).tolist()) & set(training.singles_S.tolist())
+    losses = training.losses(batches[0], np.random.default_rng(0))
+    assert all(math.isfinite(loss.item()) for loss in losses.values())
+    assert [pid for pid in training.pids if pid >= SET_STRIDE] == [
+        pid + SET_STRIDE for pid in images.pids
+    ]
+
+
+def test_only_people_of_the_first_folder_are_held_out(images: LabelledImages) -> None:
+    n = len(images.names)
+    both = LabelledImages(
+        images.names * 2,
+        np.concatenate([images.pixels_NHWC] * 2),
+        np.concatenate([images.pids_N, images.pids_N + SET_STRIDE]),
+        np.concatenate([images.camids_N, images.camids_N + SET_STRIDE]),
+        np.concatenate([images.values_NC] * 2),
+    )
+    training, alone = task(both), task(images)
+    assert training.held_out.names == alone.held_out.names
+    assert set(training.pids) == {*alone.pids, *(pid + SET_STRIDE for pid in images.pids)}
+    assert n < len(training.trained.names) < 2 * n
+
+
+def test_the_first_epochs_see_fewer_pixels(
+    images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = task(images, RECIPE.with_changes(small_epochs=1))
+    seen: list[tuple[int, ...]] = []
+    trunk = training.trunk_step
+
+    def look(images_NCHW: Tensor) -> Tensor:
+        seen.append(tuple(images_NCHW.shape[2:]))
+        return trunk(images_NCHW)
+
+    monkeypatch.setattr(training, "trunk_step", look)
+    for epoch in (0, 1):
+        training.losses(training.batches(epoch)[0], np.random.default_rng(0))
+    assert seen == [(85, 42), (128, 64)]
 
 
 # From a network to a checkpoint
