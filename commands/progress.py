@@ -99,23 +99,27 @@ class Steps:
     every few seconds. On a terminal the training draws a bar of its own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._told, self._since = clock, -math.inf, clock()
+        self._clock, self._told = clock, -math.inf
+        self._first: tuple[float, int] | None = None  # when the first step was done, and its images
         self._done = 0
 
     def show(self, report: "StepReport") -> None:
         """Called after each step."""
         now = self._clock()
-        self._done += 1
+        if self._first is None:
+            self._first = now, report.images
+        else:
+            self._done += 1
         if on_terminal() or now - self._told < EVERY_S:
             return
         left = report.steps - report.step + report.steps * (report.epochs - report.epoch)
-        seconds = now - self._since
+        seconds, images = now - self._first[0], report.images - self._first[1]
         event = {
             "event": "training",
             **vars(report),
             "loss": round(report.loss, 4),
-            "images_per_second": round(report.images / seconds, 2) if seconds else None,
-            "seconds_left": round(left * seconds / self._done, 1),
+            "images_per_second": round(images / seconds, 2) if seconds else None,
+            "seconds_left": round(left * seconds / self._done, 1) if self._done else None,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         note(json.dumps(event))

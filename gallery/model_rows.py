@@ -31,6 +31,22 @@ class ModelRow:
     header: Mapping[str, Any]
     active: bool
 
+    @property
+    def trained_people(self) -> Mapping[str, frozenset[int]]:
+        """The numbers of the people it was trained on, by identity space; spaces without any are
+        left out. An older checkpoint names one space."""
+        one = {self.header.get("identity_space", "default"): self.header.get("trained_pids", ())}
+        people = self.header.get("trained_people") or one
+        return {space: frozenset(pids) for space, pids in people.items() if pids}
+
+    def trained_on(self, space: str) -> tuple[frozenset[int], str | None]:
+        """(numbers, their space): those of `space`, or of the space it was trained on first where
+        it knows nobody of `space`; None as the space where it tells of nobody."""
+        people = self.trained_people
+        first = self.header.get("identity_space")
+        known = next((s for s in (space, first) if s in people), next(iter(people), None))
+        return (people[known], known) if known is not None else (frozenset(), None)
+
 
 def _rows(connection: Connection, *where: Any) -> list[ModelRow]:
     stmt = select(*Model.__table__.columns).where(*where).order_by(Model.name)

@@ -75,11 +75,9 @@ class Header:
         known["cutoffs"] = dict(value.get("cutoffs", {}))
         known["attribute_names"] = tuple(value["attribute_names"])
         known["trained_pids"] = tuple(int(pid) for pid in value.get("trained_pids", ()))
-        people = value.get("trained_people") or {
-            value.get("identity_space", "default"): known["trained_pids"]
-        }
         known["trained_people"] = {
-            str(space): tuple(int(pid) for pid in pids) for space, pids in people.items()
+            str(space): tuple(int(pid) for pid in pids)
+            for space, pids in value.get("trained_people", {}).items()
         }
         return cls(**known)
 

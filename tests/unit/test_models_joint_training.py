@@ -322,7 +322,7 @@ def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages
     )
 
 
-_NOTHING = {"flip": 0, "pad": 0, "erase": 0, "light": 0}
+_NOTHING: dict[str, Any] = {"flip": 0, "pad": 0, "erase": 0, "light": 0}
 _OTHER_CAMERAS = ("cast", "gamma", "grey", "blur", "low_resolution", "jpeg", "cut", "partial")
 
 
@@ -339,7 +339,7 @@ def test_each_change_of_another_camera_changes_every_image(
         assert np.abs(before.astype(int) - after).mean() < 90
 
 
-def test_a_cast_is_one_factor_a_channel(images: LabelledImages) -> None:
+def test_a_cast_is_one_factor_a_channel() -> None:
     grey = np.full((1, 128, 64, 3), 100, np.uint8)
     found = Augmentation(**{**_NOTHING, "cast": 1.0})(grey, np.random.default_rng(4))[0]
     assert all(len(np.unique(found[..., channel])) == 1 for channel in range(3))

@@ -146,6 +146,8 @@ def test_a_training_is_told_from_its_first_step_on(
         steps.show(StepReport(2, 3, step, 20, 64 * step, 1.5, 1e-3))
     told = lines(capsys)
     assert [event["step"] for event in told] == [1, 6, 11]
+    # the first step compiles: it says nothing about the rate
+    assert (told[0]["images_per_second"], told[0]["seconds_left"]) == (None, None)
     assert told[1]["event"] == "training"
     assert (told[1]["epoch"], told[1]["epochs"], told[1]["steps"]) == (2, 3, 20)
     assert told[1]["images_per_second"] == 64
