@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 import metrics.calibration
 import models.nets.joint_net
@@ -27,40 +27,15 @@ from models.nets.fusion import fit_fusion
 from models.nets.joint_net import JointNet
 from models.nets.load import load, save
 from models.nets.seed_nets import SeedNet
-from models.training.data import SET_STRIDE, BadTrainingData, LabelledImages, load_training_folder
+from models.training.data import BadTrainingData, LabelledImages, load_training_folder
 from models.training.finish import finish
 from models.training.joint_training import JointTraining
 from models.training.loop import Loop
 from models.training.recipe import BadRecipe, JointRecipe, read_joint_recipe
 from models.training.start import start_from_checkpoint
+from tests.tiny_joint import RECIPE, TinyTrunk
 
 CPU = torch.device("cpu")
-RECIPE = JointRecipe(
-    epochs=2, height=128, width=64, people=4, images=2, junk=2, rate=3e-3, weight_decay=5e-4,
-    warmup_epochs=1, label_smoothing=0.1, identity_scale=16.0, identity_margin=0.2, part_weight=0.5,
-    triplet_weight=1.0, attribute_weight=1.0, quality_weight=1.0, rare_power=0.5, whitening=0.0,
-    score_weight=0.0, flip_average=False, held_out=0.25, seed=7, augmentation=Augmentation(),
-)  # fmt: skip
-
-
-class TinyTrunk(nn.Module):
-    """Images (N, 3, H, W) to maps (N, 16, H/16, W/16)."""
-
-    num_features = 16
-
-    def __init__(self, last_stride: int = 1) -> None:
-        super().__init__()
-        assert last_stride == 1
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 4, 1, bias=False),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 3, 4, 1),
-        )
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        features: Tensor = self.features(images_NCHW)
-        return features
 
 
 @pytest.fixture(autouse=True)
@@ -261,7 +236,7 @@ def test_people_with_one_image_each_can_be_trained_on(
     assert "accuracy" in report.figures
 
 
-# Recipes and augmentation
+# Recipes
 
 
 def test_the_shipped_recipe_reads_and_another_is_told_what_is_wrong(tmp_path: Path) -> None:
@@ -303,115 +278,6 @@ def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: st
     with pytest.raises(BadRecipe) as caught:
         read_joint_recipe(path)
     assert str(caught.value).startswith(f"{path} is no joint recipe: {why}")
-
-
-def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages) -> None:
-    pixels_NHWC = images.pixels_NHWC[:6]
-    before = pixels_NHWC.copy()
-    augmented = [Augmentation()(pixels_NHWC, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(pixels_NHWC, before)
-    np.testing.assert_array_equal(augmented[0], augmented[1])
-    assert (augmented[0] != augmented[2]).any()
-    assert augmented[0].shape == before.shape
-    assert augmented[0].dtype == np.uint8
-    unchanged = Augmentation(flip=0, pad=0, erase=0, light=0)
-    np.testing.assert_array_equal(unchanged(pixels_NHWC, np.random.default_rng(1)), before)
-    flipped = Augmentation(flip=1, pad=0, erase=0, light=0)
-    np.testing.assert_array_equal(
-        flipped(pixels_NHWC, np.random.default_rng(1)), before[:, :, ::-1]
-    )
-
-
-_NOTHING: dict[str, Any] = {"flip": 0, "pad": 0, "erase": 0, "light": 0}
-_OTHER_CAMERAS = ("cast", "gamma", "grey", "blur", "low_resolution", "jpeg", "cut", "partial")
-
-
-@pytest.mark.parametrize("name", _OTHER_CAMERAS)
-def test_each_change_of_another_camera_changes_every_image(
-    images: LabelledImages, name: str
-) -> None:
-    pixels_NHWC = images.pixels_NHWC[:4]
-    changed = Augmentation(**{**_NOTHING, name: 1.0})(pixels_NHWC, np.random.default_rng(1))
-    assert changed.shape == pixels_NHWC.shape
-    for before, after in zip(pixels_NHWC, changed, strict=True):
-        assert (before != after).any()
-        # still that picture, and not noise or a grey field
-        assert np.abs(before.astype(int) - after).mean() < 90
-
-
-def test_a_cast_is_one_factor_a_channel() -> None:
-    grey = np.full((1, 128, 64, 3), 100, np.uint8)
-    found = Augmentation(**{**_NOTHING, "cast": 1.0})(grey, np.random.default_rng(4))[0]
-    assert all(len(np.unique(found[..., channel])) == 1 for channel in range(3))
-    assert len(set(found[0, 0].tolist())) == 3
-
-
-def test_grey_has_no_colour(images: LabelledImages) -> None:
-    found = Augmentation(**{**_NOTHING, "grey": 1.0})(
-        images.pixels_NHWC[:2], np.random.default_rng(4)
-    )
-    assert (found == found[..., :1]).all()
-
-
-# Several data sets
-
-
-def with_singles(images: LabelledImages) -> LabelledImages:
-    """The drawn people, and as another folder's the first image of each, as people of their own."""
-    first = np.unique(images.pids_N, return_index=True)[1]
-    return LabelledImages(
-        (*images.names, *(images.names[i] for i in first)),
-        np.concatenate([images.pixels_NHWC, images.pixels_NHWC[first]]),
-        np.concatenate([images.pids_N, images.pids_N[first] + SET_STRIDE]),
-        np.concatenate([images.camids_N, np.full(len(first), -1)]),
-        np.concatenate([images.values_NC, images.values_NC[first]]),
-    )
-
-
-def test_singles_teach_attributes_and_quality_only(images: LabelledImages) -> None:
-    recipe = RECIPE.with_changes(singles=3)
-    training = task(with_singles(images), recipe)
-    assert training.num_people == 6  # of 8, two are held out; the singles are nobody's class
-    assert len(training.singles_S) == 8
-    batches = training.batches(0)
-    assert not set(np.concatenate(batches).tolist()) & set(training.singles_S.tolist())
-    losses = training.losses(batches[0], np.random.default_rng(0))
-    assert all(math.isfinite(loss.item()) for loss in losses.values())
-    assert [pid for pid in training.pids if pid >= SET_STRIDE] == [
-        pid + SET_STRIDE for pid in images.pids
-    ]
-
-
-def test_only_people_of_the_first_folder_are_held_out(images: LabelledImages) -> None:
-    n = len(images.names)
-    both = LabelledImages(
-        images.names * 2,
-        np.concatenate([images.pixels_NHWC] * 2),
-        np.concatenate([images.pids_N, images.pids_N + SET_STRIDE]),
-        np.concatenate([images.camids_N, images.camids_N + SET_STRIDE]),
-        np.concatenate([images.values_NC] * 2),
-    )
-    training, alone = task(both), task(images)
-    assert training.held_out.names == alone.held_out.names
-    assert set(training.pids) == {*alone.pids, *(pid + SET_STRIDE for pid in images.pids)}
-    assert n < len(training.trained.names) < 2 * n
-
-
-def test_the_first_epochs_see_fewer_pixels(
-    images: LabelledImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    training = task(images, RECIPE.with_changes(small_epochs=1))
-    seen: list[tuple[int, ...]] = []
-    trunk = training.trunk_step
-
-    def look(images_NCHW: Tensor) -> Tensor:
-        seen.append(tuple(images_NCHW.shape[2:]))
-        return trunk(images_NCHW)
-
-    monkeypatch.setattr(training, "trunk_step", look)
-    for epoch in (0, 1):
-        training.losses(training.batches(epoch)[0], np.random.default_rng(0))
-    assert seen == [(85, 42), (128, 64)]
 
 
 # From a network to a checkpoint
