@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from commands.output import note, on_terminal
 
 if TYPE_CHECKING:
-    from models.loop import StepReport
-
     from ingest.worker import Progress
+    from models.training.loop import StepReport
 
 EVERY_S = 5.0
 _WINDOW_S = 30.0  # the rate is that of the last half minute

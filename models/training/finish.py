@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header
-from models.nets import save
+from models.nets.load import save
 from models.training.data import people_by_space
 from models.training.joint_training import JointTraining
 from models.training.measure import measured

@@ -19,8 +19,10 @@ from models.tensors import in_batches, normalise
 from models.training.data import SET_STRIDE, BadTrainingData, LabelledImages, split_people
 from models.training.identity import Identities
 from models.training.junk import make_junk
-from models.training.loop import Ints, Validation
 from models.training.losses import ColumnCrossEntropy, batch_hard_triplet
+from models.training.recipe import JointRecipe
+from models.training.sampler import pk_batches
+from models.training.task import Ints, Validation
 from models.training.validation import validate_attributes, validate_reid
 
 Start = Callable[[JointNet], None]

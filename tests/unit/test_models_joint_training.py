@@ -27,6 +27,7 @@ from models.nets.fusion import fit_fusion
 from models.nets.joint_net import JointNet
 from models.nets.load import load, save
 from models.nets.seed_nets import SeedNet
+from models.training.augment import Augmentation
 from models.training.data import BadTrainingData, LabelledImages, load_training_folder
 from models.training.finish import finish
 from models.training.joint_training import JointTraining
