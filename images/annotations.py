@@ -1,9 +1,11 @@
 """The annotation file: 27 columns a person, keyed by `id`."""
 
 import csv
+import io
 from pathlib import Path
 
 from errors import UsageError
+from files import read_text
 from vocabulary import COLUMNS, NUM_VALUES
 
 UNKNOWN = 0  # the value of an empty cell: nobody knows
@@ -21,8 +23,7 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
     Raises BadAnnotations for a missing file, column or id, a repeated id or a value out of range.
     """
     try:
-        # Excel writes a byte order mark
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(read_text(path, BadAnnotations), newline="") as file:
             reader = csv.DictReader(file)
             missing = {"id", *COLUMNS} - set(reader.fieldnames or ())
             if missing:
@@ -40,8 +41,6 @@ def read_annotations(path: Path) -> dict[str, tuple[int, ...]]:
         raise BadAnnotations(
             f"no annotation file {path}: expected a CSV with a column id and 27 attribute columns"
         ) from None
-    except UnicodeDecodeError:
-        raise BadAnnotations(f"{path} is not text in UTF-8") from None
     except csv.Error as error:
         raise BadAnnotations(f"{path} is no CSV file: {error}") from None
     except OSError as error:

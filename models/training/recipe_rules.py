@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from errors import UsageError, did_you_mean
+from files import read_text
 from models.training.augment import Augmentation
 
 _FOLDER = Path(__file__).parent.parent / "recipes"
@@ -103,11 +104,11 @@ class Recipe:
         """The recipe at `path`, or the one that ships as `name`. Raises BadRecipe."""
         path = path or _FOLDER / f"{name}.toml"
         try:
-            return cls._from_document(tomllib.loads(path.read_text(encoding="utf-8")))
+            text = read_text(path, BadRecipe)
         except FileNotFoundError:
             raise BadRecipe(f"no recipe {path}; the shipped ones are in {_FOLDER}") from None
-        except UnicodeDecodeError:
-            raise BadRecipe(f"{path} is no {name} recipe: it is no UTF-8 text") from None
+        try:
+            return cls._from_document(tomllib.loads(text))
         except (tomllib.TOMLDecodeError, BadRecipe) as error:
             raise BadRecipe(f"{path} is no {name} recipe: {error}") from None
 

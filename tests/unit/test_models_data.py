@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from images.annotations import BadAnnotations, read_annotations
+from images.listing import KINDS
 from images.preprocessing import JOINT, Preprocessing
 from models.training.data import (
     SET_STRIDE,
@@ -266,9 +267,7 @@ def test_an_image_that_cannot_be_read(folder: Path) -> None:
     path.write_bytes(b"")
     assert complaint(folder) == f"{path}: an empty file; {mend}"
     path.write_bytes(b"no image")
-    assert complaint(folder) == (
-        f"{path}: no image that can be read; expected JPEG, PNG, WEBP, BMP, GIF, TIFF; {mend}"
-    )
+    assert complaint(folder) == (f"{path}: no image that can be read; expected {KINDS}; {mend}")
     path.write_bytes(whole[: len(whole) // 2])
     assert complaint(folder).startswith(f"{path}: ")
 
@@ -304,8 +303,9 @@ def test_annotations_of_a_spreadsheet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"\xff\xfe\x00", "is not text in UTF-8"),
-        (b"id," + b"x" * 200_000, "is no CSV file: field larger than field limit (131072)"),
+        (b"\xff\xfe\x00", ", line 1: no UTF-16 text; save the file as UTF-8"),
+        (b"id\ncaf\xe9", ", line 2: no UTF-8 text; save the file as UTF-8"),
+        (b"id," + b"x" * 200_000, " is no CSV file: field larger than field limit (131072)"),
     ],
 )
 def test_annotations_that_are_no_table(tmp_path: Path, content: bytes, why: str) -> None:
@@ -313,4 +313,4 @@ def test_annotations_that_are_no_table(tmp_path: Path, content: bytes, why: str)
     path.write_bytes(content)
     with pytest.raises(BadAnnotations) as caught:
         read_annotations(path)
-    assert str(caught.value) == f"{path} {why}"
+    assert str(caught.value) == f"{path}{why}"

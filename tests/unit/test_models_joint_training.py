@@ -268,7 +268,7 @@ def test_the_shipped_recipe_reads_and_another_is_told_what_is_wrong(tmp_path: Pa
         ("[augmentation]\nflipp = 1", "unknown key augmentation.flipp; did you mean 'flip'?"),
         ("augmentation = 3", "augmentation is 3, expected a table"),
         ("epoch = 3", "unknown key epoch; did you mean 'epochs'?"),
-        ("# caf\xe9", "it is no UTF-8 text"),
+        ("# caf\xe9", "no UTF-8 text; save the file as UTF-8"),
     ],
 )
 def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: str) -> None:
