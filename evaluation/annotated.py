@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
+from db.spelling import one_form
 from evaluation.evaluate_reid import CannotEvaluate
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
@@ -61,9 +62,11 @@ def load_annotated(
         {"model": model.id, "collection": collection.id},
     ).all()
     used, found = set(), []
+    alike = {one_form(name): name for name in truth}
     for path, pid, labels, scores in rows:
         names = (path, path.rsplit("/", 1)[-1], str(pid))
         key = next((name for name in names if name in truth), None)
+        key = key or next((alike[form] for form in map(one_form, names) if form in alike), None)
         if key is not None:
             used.add(key)
             found.append(

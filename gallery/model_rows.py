@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from db.schema import Feature, Model
+from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 
 
@@ -73,9 +74,9 @@ def all_models(connection: Connection) -> list[ModelRow]:
 
 def model_named(connection: Connection, name: str) -> ModelRow:
     """Raises UnknownModel, suggesting the nearest name."""
-    found = _rows(connection, Model.name == name)
-    if found:
-        return found[0]
+    found = {row.name: row for row in _rows(connection, Model.name.in_(spellings(name)))}
+    if meant := as_stored(name, found):
+        return found[meant]
     names = [model.name for model in all_models(connection)]
     known = f"; registered are {', '.join(names)}" if names else "; see `reid model add FILE`"
     raise UnknownModel(f"no model {name!r}{did_you_mean(name, names) or known}")
@@ -106,7 +107,8 @@ def register(
     known = model_with_hash(connection, content_hash)
     if known:
         return known
-    if _rows(connection, Model.name == name):
+    name = one_form(name)
+    if _rows(connection, Model.name.in_(spellings(name))):
         raise UsageError(f"the name {name!r} belongs to another checkpoint; choose one with --name")
     stmt = insert(Model).values(
         name=name,
