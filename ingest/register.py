@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db.each import plain_text, store_each
 from db.spelling import one_form
 from errors import ReidError
-from gallery import manifest
+from gallery import last_look, manifest
 from gallery.collections import CollectionRow, hold, mark_missing
 from gallery.image_facts import ToldFacts, correct
 from gallery.manifest import FileFacts, Known
@@ -107,6 +107,10 @@ def register_files(
         result.corrected = _correct(connection, collection.id, taken_in, told)
     if listing.whole:
         result.missing = _mark_gone(connection, known, source, listing)
+    part = None if listing.whole else [file.path for file in taken_in]
+    last_look.remember(
+        connection, collection.id, source, result.ignored, result.refused, taken_in=part
+    )
     return result
 
 
