@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from images.preprocessing import Pixels
 
-_ERASED = (124, 116, 104)  # the mean colour of ImageNet
+ERASED = (124, 116, 104)  # the mean colour of ImageNet
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,6 @@ def _erased(image: Pixels, rng: np.random.Generator) -> Pixels:
         h, w = round(np.sqrt(area * aspect)), round(np.sqrt(area / aspect))
         if 0 < h < height and 0 < w < width:
             top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-            image[top : top + h, left : left + w] = _ERASED
+            image[top : top + h, left : left + w] = ERASED
             return image
     return image

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from images.preprocessing import Preprocessing, joint_preprocessing
+from images.preprocessing import Pixels, Preprocessing, joint_preprocessing
 from models.nets.fusion import fit_fusion, fused
 from models.nets.joint_net import JointNet, Training
 from models.nets.trunks import has_tiles, multiply_in_bfloat16
 from models.outputs import Outputs
 from models.tensors import in_batches, normalise
 from models.training.data import SET_STRIDE, BadTrainingData, LabelledImages, split_people
+from models.training.device_augment import augment_batch
 from models.training.identity import Identities
 from models.training.junk import make_junk
 from models.training.losses import ColumnCrossEntropy, batch_hard_triplet
@@ -35,7 +36,8 @@ class JointTraining:
     people already, and each identity's weights begin as the mean of its images. With `on_all`
     nobody is held out and nothing is measured. `compiled` trains faster after a minute of
     compiling, where a C++ compiler is installed. With `singles` in the recipe, people with one
-    image teach attributes and quality only. Raises BadTrainingData for fewer people than a batch
+    image teach attributes and quality only. With `on_device`, as on a GPU, the images lie on the
+    device as bytes and are augmented there. Raises BadTrainingData for fewer people than a batch
     holds.
     """
 
@@ -53,6 +55,7 @@ class JointTraining:
         origin: str = "none",
         on_all: bool = False,
         compiled: bool = False,
+        on_device: bool | None = None,
     ) -> None:
         self.recipe, self.device, self.origin, self.together = recipe, device, origin, recipe.images
         self._split(images, on_all)
@@ -69,9 +72,20 @@ class JointTraining:
             weight_decay=recipe.weight_decay,
         )
         self._on_cpu(compiled)
+        self.pixels_NHWC = self._sent(device.type != "cpu" if on_device is None else on_device)
         if imprint:
             embeddings_ND = self.embed(self.trained).embeddings_ND[self.several_M]
             self.identities.imprint(embeddings_ND, self.people_N[self.several_M])
+
+    def _sent(self, wanted: bool) -> Tensor | None:
+        """The training images on the device as bytes; None where they stay in the computer's
+        memory."""
+        if not wanted:
+            return None
+        try:
+            return torch.from_numpy(self.trained.pixels_NHWC).to(self.device)
+        except torch.OutOfMemoryError:
+            return None
 
     def _on_cpu(self, compiled: bool) -> None:
         """Choose how the trunk's steps are computed; a GPU has autocast for that."""
@@ -126,13 +140,22 @@ class JointTraining:
         singles = rng.choice(self.singles_S, recipe.singles) if len(self.singles_S) else batch[:0]
         index_G = np.concatenate([batch, singles])  # everybody who is a person
         junk_JHWC = make_junk(self.trained.pixels_NHWC, recipe.junk, rng)
-        chosen_NHWC = np.concatenate([self.trained.pixels_NHWC[index_G], junk_JHWC])
-        # junk is changed like the rest: what augmentation leaves behind must not tell it apart
-        pixels_NHWC = torch.from_numpy(recipe.augmentation(chosen_NHWC, rng)).to(self.device)
+        pixels_NHWC = self._augmented(index_G, junk_JHWC, rng)
         outputs = self._outputs(normalise(pixels_NHWC, self.preprocessing))
         people_P = self.people_N[torch.from_numpy(batch)].to(self.device)
         values_GC = self.values_NC[torch.from_numpy(index_G)].to(self.device)
         return self._weighted(outputs.full(), people_P, values_GC)
+
+    def _augmented(self, index_G: Ints, junk_JHWC: Pixels, rng: np.random.Generator) -> Tensor:
+        """The images, then the junk, changed: what augmentation leaves behind must not tell junk
+        apart. Images that lie on the device are changed there."""
+        changes = self.recipe.augmentation
+        if self.pixels_NHWC is None:
+            chosen_NHWC = np.concatenate([self.trained.pixels_NHWC[index_G], junk_JHWC])
+            return torch.from_numpy(changes(chosen_NHWC, rng)).to(self.device)
+        chosen = self.pixels_NHWC[torch.from_numpy(index_G).to(self.device)]
+        junk = torch.from_numpy(junk_JHWC).to(self.device)
+        return augment_batch(torch.cat([chosen, junk]), changes, rng)
 
     def _outputs(self, images_NCHW: Tensor) -> Training:
         if self.small:
