@@ -50,8 +50,9 @@ def test_each_change_changes_every_image_about_as_on_the_cpu(
     images: LabelledImages, name: str
 ) -> None:
     pixels_NHWC = np.tile(images.pixels_NHWC, (8, 1, 1, 1))
-    here = changed(pixels_NHWC, **{name: 1.0})
-    there = Augmentation(**{**NOTHING, name: 1.0})(pixels_NHWC, np.random.default_rng(2))
+    only: dict[str, Any] = {name: 1.0}
+    here = changed(pixels_NHWC, **only)
+    there = Augmentation(**{**NOTHING, **only})(pixels_NHWC, np.random.default_rng(2))
     # a light of hardly any strength may change nothing
     assert np.mean([(a != b).any() for a, b in zip(here, pixels_NHWC, strict=True)]) > 0.95
     moved = [np.abs(x.astype(int) - pixels_NHWC).mean() for x in (here, there)]
