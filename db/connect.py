@@ -19,7 +19,7 @@ from db import libpq_environment
 from db.database_url import parse_url
 from db.error_sentences import known_sentence
 from db.server.embedded import EmbeddedServer
-from db.session import prepare_sessions
+from db.session import prepare_sessions, prepare_transactions
 from db.unreachable import unreachable_sentence
 from errors import ReidError
 
@@ -113,6 +113,13 @@ def make_engine(place: Place) -> Engine:
     )
     prepare_sessions(engine)
     return engine
+
+
+def beside(engine: Engine) -> Engine:
+    """An engine on the same database, by the same settings, with connections of its own."""
+    made = Engine(engine.pool.recreate(), engine.dialect, engine.url)
+    prepare_transactions(made)
+    return made
 
 
 @contextmanager
