@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/cache \
 RUN --mount=type=cache,target=/cache \
     python -m venv --without-pip /opt/reid \
     && uv pip install --python /opt/reid/bin/python --torch-backend "$TORCH_BACKEND" \
-        --constraint constraints.txt --requirements pyproject.toml --extra page
+        --constraint constraints.txt --requirements pyproject.toml --extra page --extra torch
 
 # .dockerignore lets in the program's own folders and nothing else
 COPY . .

@@ -1,7 +1,7 @@
 # Everything runs in an environment of its own, `.venv`.
 # Each target works alone, in any order, twice.
 
-EXTRAS := page,report,train,metrics,remote,onnx,dev
+EXTRAS := torch,page,report,train,metrics,remote,onnx,dev
 STAMP := .venv/.installed
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 INSTALL := --constraint constraints.txt --editable '.[$(EXTRAS)]'

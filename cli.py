@@ -90,8 +90,17 @@ class LazyGroup(click.Group):
     is_flag=True,
     help="Search a server that takes no writes, without an audit row (REID_READ_ONLY).",
 )
+@click.option(
+    "--inference",
+    metavar="E",
+    help="What runs the network: torch, openvino, or auto, the quickest here (REID_ENGINE).",
+)
 def cli(
-    home: str | None, database_url: str | None, statement_timeout: str | None, read_only: bool
+    home: str | None,
+    database_url: str | None,
+    statement_timeout: str | None,
+    read_only: bool,
+    inference: str | None,
 ) -> None:
     """Find a person again among many images.
 
@@ -109,18 +118,15 @@ def cli(
         os.environ["REID_STATEMENT_TIMEOUT"] = statement_timeout
     if read_only:
         os.environ["REID_READ_ONLY"] = "1"
+    if inference:
+        os.environ["REID_ENGINE"] = inference
 
 
 def _load_dotenv() -> None:
     if os.path.exists(".env"):  # noqa: PTH110 - pathlib would be imported for this alone
-        import io
-        from pathlib import Path
-
         from dotenv import load_dotenv
 
-        from files import read_text
-
-        load_dotenv(stream=io.StringIO(read_text(Path(".env"))), override=False)
+        load_dotenv(".env", override=False)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -176,6 +182,10 @@ def _about_text(error: UnicodeError) -> tuple[int, str]:
 
 def _sentence_for(error: Exception) -> str | None:
     """What a user can do about an error of the disk or the database; None for a bug of ours."""
+    if isinstance(error, ModuleNotFoundError) and _root(error) in ("torch", "torchvision"):
+        from inference.engines import INSTALL_TORCH
+
+        return f"this needs {_root(error)}, which is not installed; {INSTALL_TORCH}"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         said = error.strerror or " ".join(str(error).split()) or type(error).__name__
@@ -185,6 +195,10 @@ def _sentence_for(error: Exception) -> str | None:
 
         return sentence_for(error)
     return None
+
+
+def _root(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
 
 
 def main() -> NoReturn:

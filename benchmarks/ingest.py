@@ -35,11 +35,13 @@ from gallery.models import checkpoint_of, chosen, load_network
 from images.decode import content_hash, decode, read_file
 from images.decoder_pool import Decoders
 from images.sources.open import opened
+from inference.engines import load_with_torch
 from ingest.register import register_files
 from ingest.worker import Observer, Worker
 from models.extractor import Extractor
 from models.nets.load import load
 from models.nets.mirror import FlipAveraged
+from models.outputs import Network
 
 STEPS = ("read", "decode", "inference", "store")
 SINGLE = ("one by one", "one by one, unfolded")
@@ -57,7 +59,7 @@ class Times(Observer):
             self.seconds[step] += seconds
 
 
-def forward(network: Extractor, files: list[Path], batch: int, meter: Meter) -> Cost:
+def forward(network: Network, files: list[Path], batch: int, meter: Meter) -> Cost:
     """The network alone: the pixels are ready before the meter starts."""
     pixels = [network.pixels_of(decode(read_file(str(file))).image) for file in files]
     batches = [np.stack(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
@@ -94,7 +96,7 @@ def unfolded(path: Path) -> Extractor:
     return network
 
 
-def one_by_one(network: Extractor, files: list[Path], out: Path, meter: Meter) -> Cost:
+def one_by_one(network: Network, files: list[Path], out: Path, meter: Meter) -> Cost:
     """The report's extractor: one image at a time, no batch, a file saved for each."""
     network(np.zeros((1, network.preprocessing.height, network.preprocessing.width, 3), np.uint8))
     meter.read()
@@ -193,6 +195,7 @@ def main() -> None:
         rates: dict[str, list[tuple[Cost, int]]] = {
             name: [] for name in ("bare forward", "end to end", *SINGLE)
         }
+        torch_net = load_with_torch(checkpoint_of(model), "cpu")
         plain = unfolded(checkpoint_of(model))
         decoders = Decoders()
         decoders.start(2)
@@ -208,7 +211,7 @@ def main() -> None:
                 )
                 cost = end_to_end(engine, model, worker, folder, folder.name, meter)
                 rates["end to end"].append((cost, len(files)))
-                for name, net in zip(SINGLE, (network, plain), strict=True):
+                for name, net in zip(SINGLE, (torch_net, plain), strict=True):
                     cost = one_by_one(net, some, home / "saved", meter)
                     rates[name].append((cost, len(some)))
                 print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", file=sys.stderr)

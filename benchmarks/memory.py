@@ -42,6 +42,7 @@ _BATCH = 64
 class Repeating:
     """A network that looks at nothing."""
 
+    name = "repeats numbers"
     preprocessing = SIZE
 
     def __init__(self) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -61,20 +60,32 @@ def card(name: str | None) -> None:
     # what `reid calibrate` has found since stands in the row, not in the checkpoint
     calibrated = {key: getattr(row, key) for key in ("max_distance", "calibration", "cutoffs")}
     shown = {
-        key: _counted(key, value)
+        key: f"{len(value)} people" if key == "trained_pids" else value
         for key, value in {**row.header, **calibrated}.items()
         if key != "attribute_names"
     }
     click.echo(json.dumps({"name": row.name, "hash": row.content_hash, **shown}, indent=2))
 
 
-def _counted(key: str, value: Any) -> Any:
-    """People's numbers as counts; other facts as they are."""
-    if key == "trained_pids":
-        return f"{len(value)} people"
-    if key == "trained_people":
-        return {space: f"{len(pids)} people" for space, pids in value.items()}
-    return value
+@model.command("verify")
+@click.argument("file", type=click.Path(path_type=Path))
+def verify(file: Path) -> int:
+    """Compare torch and OpenVINO on a checkpoint; keep torch's answers in a file beside it.
+
+    With that file, NAME.reference.json, the checkpoint can be used where torch is not installed.
+    """
+    from inference.admission import verify as run
+
+    result = run(file)
+    found = result.found
+    click.echo(
+        f"{result.engine}: a score moved by {found.score:.2g} at most, an embedding by "
+        f"{found.distance:.2g}, a quality by {found.quality:.2g}; "
+        f"{'allowed' if result.agrees else 'NOT allowed'} are {result.allowed.score:g}, "
+        f"{result.allowed.distance:g}, {result.allowed.quality:g}"
+    )
+    click.echo(f"{result.file}: what torch says")
+    return 0 if result.agrees else 1
 
 
 @model.command("export")

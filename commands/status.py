@@ -3,7 +3,6 @@
 import click
 
 from commands import options
-from commands.ingest_report import in_words
 from commands.output import emit, format_option, note
 
 
@@ -16,8 +15,7 @@ def status(failed: bool, format_: str) -> None:
 
     engine = options.database()
     rows = failures(engine) if failed else counts(engine)
-    short = rows if failed or format_ != "table" else [in_words(row) for row in rows]
-    emit(rows, short, format_)
+    emit(rows, rows, format_)
     if not rows:
         note(
             "no file has failed" if failed else "nothing is registered yet; see reid ingest --help"

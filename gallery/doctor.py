@@ -17,6 +17,7 @@ from db.session import Session, session_of
 from errors import ReidError
 from gallery import model_rows as registry
 from gallery.models import is_former_default
+from inference.engines import load_network
 from models.shipped import shipped_checkpoint
 
 
@@ -32,11 +33,12 @@ class Check:
 def doctor() -> Iterator[Check]:
     """Checks this installation from the bottom up; each line says what to do where it is wrong."""
     yield Check("python", platform.python_version())
-    for package in ("torch", "torchvision"):
+    for package in ("openvino", "torch", "torchvision"):
         try:
             yield Check(package, version(package))
         except PackageNotFoundError:
-            yield Check(package, "missing", "run `make install`")
+            yield _missing(package)
+    yield _inference()
     yield _device()
     place = resolve()
     yield Check("home", str(place.home), _home_advice(place))
@@ -55,6 +57,20 @@ def _session(session: Session) -> Iterator[Check]:
         )
     )
     yield Check("writing", f"not here: {session.read_only}", advice)
+
+
+def _missing(package: str) -> Check:
+    if package == "openvino":
+        return Check(package, "missing", "run `make install`")
+    return Check(package, "not installed: training, GPUs and the report's networks need it")
+
+
+def _inference() -> Check:
+    """Loads the shipped network, as a user's first search does."""
+    try:
+        return Check("inference", load_network(shipped_checkpoint()).name)
+    except ReidError as error:
+        return Check("inference", "not usable", str(error))
 
 
 def _device() -> Check:

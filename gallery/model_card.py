@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from errors import ReidError
 from gallery.model_rows import ModelRow, feature_counts
 from gallery.models import chosen, shipped_as
+from inference.engines import chosen_engine
 
 # (group, what was measured: a name, its key, the key of what guessing gets)
 _REID = (
@@ -68,7 +70,8 @@ class LimitPoint:
 @dataclass(frozen=True)
 class Card:
     """A registered model. `points` are the limits that calibration has compared, by distance;
-    `limits` are sentences of the card that comes with a shipped model."""
+    `limits` are sentences of the card that comes with a shipped model; `runs_by` is the engine of
+    this machine, or why there is none."""
 
     model: ModelRow
     features: int
@@ -76,6 +79,7 @@ class Card:
     figures: tuple[Figures, ...]
     points: tuple[LimitPoint, ...]
     limits: tuple[str, ...]
+    runs_by: str
 
     @property
     def chosen(self) -> LimitPoint | None:
@@ -94,11 +98,19 @@ def card(engine: Engine, name: str) -> Card:
     return Card(
         model=model,
         features=features,
-        people=sum(len(pids) for pids in model.trained_people.values()),
+        people=len(model.header.get("trained_pids", ())),
         figures=tuple(_figures(model.header.get("metrics", {}))),
         points=tuple(_points(model.calibration)),
         limits=tuple(_limits(model)),
+        runs_by=_runs_by(model.architecture),
     )
+
+
+def _runs_by(architecture: str) -> str:
+    try:
+        return chosen_engine(architecture, None)
+    except ReidError as error:
+        return str(error)
 
 
 def _figures(metrics: Mapping[str, Any]) -> list[Figures]:

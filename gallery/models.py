@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine
 
@@ -12,12 +11,12 @@ from db.connect import default_home
 from errors import ReidError, UsageError
 from gallery import model_rows as registry
 from gallery.model_rows import ModelRow
+from inference.admission import admit
+from inference.reference import path_beside
+from inference.reference import write as write_reference
 from models.checkpoint import content_hash, read_header
 from models.outputs import Network
 from models.shipped import _SHIPPED, shipped_checkpoint
-
-if TYPE_CHECKING:
-    from models.extractor import Extractor
 
 
 class CheckpointNotHere(ReidError):
@@ -56,29 +55,32 @@ def checkpoint_of(model: ModelRow) -> Path:
 def add(engine: Engine, path: Path, name: str | None = None) -> ModelRow:
     """Registers a checkpoint and keeps a copy of it under its hash; mends a damaged copy.
 
-    Raises BadCheckpoint where it cannot be loaded, UsageError where it has another name already.
+    Raises BadCheckpoint where it cannot be loaded, UsageError where it has another name already;
+    without torch NotCompared, where no reference lies beside it.
     """
-    from models.nets.load import load
-
-    header = load(path)[1]
+    header = read_header(path)
+    reference = admit(path)
     digest = content_hash(path)
     with engine.begin() as connection:
         model = registry.register(connection, name or path.stem, digest, header.to_json())
         if name and model.name != name:
             raise UsageError(f"the checkpoint is registered as {model.name!r}; leave out --name")
-        _keep(path, digest)
+        kept = _keep(path, digest)
+        if reference is not None:
+            write_reference(path_beside(kept), reference)
         record(connection, "model add", {"model": model.name, "hash": digest})
     return model
 
 
-def _keep(path: Path, digest: str) -> None:
+def _keep(path: Path, digest: str) -> Path:
     kept = default_home() / "models" / f"{digest}.safetensors"
     if kept.exists() and content_hash(kept) == digest:
-        return
+        return kept
     kept.parent.parent.mkdir(parents=True, exist_ok=True)
     kept.parent.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(path, kept.with_suffix(".partial"))
     kept.with_suffix(".partial").replace(kept)
+    return kept
 
 
 def activate(engine: Engine, name: str) -> ModelRow:
@@ -94,7 +96,7 @@ def export_onnx(engine: Engine, name: str, path: Path) -> tuple[str, ...]:
 
     Raises UnknownModel, CheckpointNotHere, OnnxMissing, UsageError for a folder that is not there.
     """
-    from models.onnx_export import export_onnx as run
+    from inference.export import export_onnx as run
 
     if not path.parent.is_dir():
         raise UsageError(f"the folder of {path} is not there; make it first")
@@ -116,12 +118,11 @@ def _register_shipped(connection: Connection) -> ModelRow:
     return model
 
 
-def load_network(model: ModelRow, device: str | None) -> "Extractor":
-    """The model's network, ready on a device. This is where torch is imported."""
-    path = checkpoint_of(model)
-    from models.extractor import Extractor
+def load_network(model: ModelRow, device: str | None) -> Network:
+    """The model's network, ready on a device. This is where OpenVINO or torch is imported."""
+    from inference.engines import load_network as load
 
-    return Extractor(path, device)
+    return load(checkpoint_of(model), device)
 
 
 def calibrated(engine: Engine) -> float | None:

@@ -36,7 +36,10 @@ Decode = Callable[[Sequence[FileBytes]], Iterable[Ready | Failure]]
 
 
 class Network(Protocol):
-    """What an ingest needs of a model."""
+    """What an ingest needs of a model. `name` says which engine runs it, `"openvino bf16"`."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def preprocessing(self) -> Preprocessing: ...

@@ -16,6 +16,7 @@ from gallery.models import chosen, load_network
 from images.decoder_pool import Decoders
 from images.facts_file import read_facts
 from images.sources.open import opened
+from inference.engines import need_torch
 from ingest.options import Options
 from ingest.ray import cluster
 from ingest.ray.work import work_on_ray
@@ -27,8 +28,9 @@ OnBatch = Callable[[Progress, int], None]
 
 @dataclass(frozen=True)
 class Summary:
-    """What an ingest did; `failed` counts refused files too. Failures are listed by path. For the
-    rest see `ingest.register.Registered`."""
+    """What an ingest did; `failed` counts refused files too. Failures are listed by path.
+    `inference` is what ran the network, None where nothing had to be inferred. For the rest see
+    `ingest.register.Registered`."""
 
     stored: int
     known: int
@@ -40,6 +42,7 @@ class Summary:
     pending: int
     seconds: float
     model: str
+    inference: str | None
     ignored: dict[str, int]
     failures: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
@@ -49,10 +52,6 @@ class Summary:
         return self.stored / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.counts(), "passed_over": self.ignored}
-
-    def counts(self) -> dict[str, Any]:
-        """Without anything that could be a part of a file's name."""
         return {
             "stored": self.stored,
             "known": self.known,
@@ -65,12 +64,14 @@ class Summary:
             "unlisted": self.unlisted,
             "pending": self.pending,
             "model": self.model,
+            "inference": self.inference,
         }
 
 
 def check_device(name: str | None) -> None:
     """Raises UnknownDevice before anything is changed; the usual devices need no torch for it."""
     if name not in (None, "", "auto", "cpu"):
+        need_torch(f"--device {name}")
         from models.extractor import choose_device
 
         choose_device(name)
@@ -147,11 +148,12 @@ def summarise(
             pending=manifest.open_work(connection, model.id, collection_id),
             seconds=seconds,
             model=model.name,
+            inference=progress.inference,
             ignored=registered.ignored,
             failures=failures,
             notes=tuple(registered.notes),
         )
-        record(connection, "ingest", {**question, **summary.counts()})
+        record(connection, "ingest", {**question, **summary.to_json()})
     return summary
 
 

@@ -27,12 +27,14 @@ from ingest.reader import FileBytes, Ready, chunks, decode_guarded, read
 
 @dataclass
 class Progress:
-    """Counts of a worker so far. `copied` are stored without inference, by equal content."""
+    """Counts of a worker so far. `copied` are stored without inference, by equal content;
+    `inference` is what runs the network, None where nothing had to be inferred."""
 
     stored: int = 0
     known: int = 0
     failed: int = 0
     copied: int = 0
+    inference: str | None = None
 
     @property
     def settled(self) -> int:
@@ -80,7 +82,7 @@ class Worker:
     ) -> None:
         self.network, self.model_id = network, model_id
         self.batch_size = batch_size
-        self.progress = Progress()
+        self.progress = Progress(inference=network.name)
         self.observer = observer or Observer()
         self._counting = Lock()
         self._recent = Recent()

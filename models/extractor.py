@@ -44,6 +44,7 @@ class Extractor:
 
     def __init__(self, path: Path, device: str | None = None) -> None:
         self.device = choose_device(device)
+        self.name = f"torch f32 on {self.device}"
         net, self.header = load_for_inference(path)
         self.net = net.to(memory_format=torch.channels_last).to(self.device)
 

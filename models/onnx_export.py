@@ -1,11 +1,10 @@
-"""A checkpoint as one ONNX file that takes raw pixels: nothing has to be normalised outside."""
+"""A checkpoint as one ONNX file by torch: for the networks that have no ready form of their own."""
 
 # N images, H and W pixels
 
 import importlib.util
-import json
 import warnings
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from errors import ReidError
 from images.preprocessing import Preprocessing
-from models.checkpoint import Header
 from models.nets.load import load_for_inference
 from models.tensors import normalise
 
@@ -39,13 +37,12 @@ class _FromPixels(nn.Module):
         return found
 
 
-def export_onnx(checkpoint: Path, path: Path) -> tuple[str, ...]:
+def export_with_torch(checkpoint: Path, path: Path, metadata: Mapping[str, str]) -> tuple[str, ...]:
     """Writes `path` and gives the names of its outputs.
 
     The input `pixels` is uint8 (N, H, W, 3), RGB, of the header's height and width, any N. Outputs:
     `scores` (N, 56), `embedding` (N, 512) and, where the network has learned it, `quality` (N,).
-    The checkpoint's header lies in the metadata as JSON under `reid`. Raises BadCheckpoint,
-    OnnxMissing.
+    Raises BadCheckpoint, OnnxMissing.
     """
     for package in REQUIRED:
         if importlib.util.find_spec(package) is None:
@@ -60,13 +57,17 @@ def export_onnx(checkpoint: Path, path: Path) -> tuple[str, ...]:
     with torch.inference_mode():
         names = _NAMES[: len(whole(pixels_NHWC))]
     partial = path.with_name(path.name + ".partial")
-    _write(whole, pixels_NHWC, names, partial, header)
+    _write(whole, pixels_NHWC, names, partial, metadata)
     partial.replace(path)
     return names
 
 
 def _write(
-    whole: nn.Module, pixels_NHWC: Tensor, names: tuple[str, ...], path: Path, header: Header
+    whole: nn.Module,
+    pixels_NHWC: Tensor,
+    names: tuple[str, ...],
+    path: Path,
+    metadata: Mapping[str, str],
 ) -> None:
     import onnx
 
@@ -85,6 +86,6 @@ def _write(
         program = torch.onnx.export(whole, (pixels_NHWC,), **options)
     assert program is not None
     model = program.model_proto
-    onnx.helper.set_model_props(model, {"reid": json.dumps(asdict(header), sort_keys=True)})
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save_model(model, path)

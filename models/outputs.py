@@ -23,11 +23,19 @@ class Outputs(NamedTuple):
 
 
 class Network(Protocol):
-    """What embeds images, as `models.extractor.Extractor` does."""
+    """A network that is ready to look at images, whatever runs it. `name` says what does, like
+    `"openvino bf16"`."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def preprocessing(self) -> Preprocessing: ...
 
-    def pixels_of(self, image: Image.Image) -> Pixels: ...
+    def pixels_of(self, image: Image.Image) -> Pixels:
+        """An RGB image as this network's bytes, (H, W, 3)."""
+        ...
 
-    def __call__(self, pixels_NHWC: Pixels) -> Outputs: ...
+    def __call__(self, pixels_NHWC: Pixels) -> Outputs:
+        """What the network gives, one row an image."""
+        ...

@@ -39,6 +39,10 @@ class _Remembering:
         self._lock = Lock()
 
     @property
+    def name(self) -> str:
+        return self._network.name
+
+    @property
     def preprocessing(self) -> Preprocessing:
         return self._network.preprocessing
 

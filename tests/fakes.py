@@ -61,6 +61,7 @@ class FakeNetwork:
         self._on_call = on_call
         self.seen: list[int] = []
 
+    name = "fake"
     preprocessing = Preprocessing(SIZE[1], SIZE[0])
 
     def pixels_of(self, image: Image.Image) -> Pixels:

@@ -62,6 +62,7 @@ class Client:
 class ColourNetwork:
     """The mean colour is the embedding; red people are women, all others men."""
 
+    name = "fake"
     preprocessing = Preprocessing(8, 4)
 
     def pixels_of(self, image: Image.Image) -> Pixels:

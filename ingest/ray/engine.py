@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -67,18 +67,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A checkpoint that travels: the other machines do not have this one's files."""
+    """A checkpoint that travels: the other machines do not have this one's files. `reference` is
+    what torch says of it, where that is known; `engine` is this command's choice."""
 
     content: bytes
+    reference: bytes | None
     device: str
+    engine: str
 
     def __call__(self) -> Network:
-        from models.extractor import Extractor
+        from inference.engines import load_network
+        from inference.reference import path_beside
 
-        with NamedTemporaryFile(suffix=".safetensors") as file:
-            file.write(self.content)
-            file.flush()
-            return Extractor(Path(file.name), self.device)
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "model.safetensors")
+            path.write_bytes(self.content)
+            if self.reference is not None:
+                path_beside(path).write_bytes(self.reference)
+            return load_network(path, self.device, self.engine)
 
 
 def work(

@@ -1,6 +1,7 @@
 """Working through a collection on Ray: on this machine's cores, or on a cluster's machines."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
@@ -8,6 +9,8 @@ from sqlalchemy import Engine
 from db.connect import default_home
 from gallery.model_rows import ModelRow
 from gallery.models import checkpoint_of
+from inference.engines import asked_engine, chosen_engine
+from inference.reference import path_beside
 from ingest.ray.cluster import cluster, plan
 from ingest.ray.engine import Job, Shipped, work
 from ingest.worker import Progress
@@ -41,4 +44,12 @@ def work_on_ray(
             options.batch_size,
             read_header(path).preprocessing,
         )
-        return work(engine, job, shares, Shipped(path.read_bytes(), shares.device), on_batch)
+        progress = work(engine, job, shares, _shipped(path, shares.device), on_batch)
+    progress.inference = f"{chosen_engine(model.architecture, shares.device)} on ray"
+    return progress
+
+
+def _shipped(path: Path, device: str) -> Shipped:
+    beside = path_beside(path)
+    known = beside.read_bytes() if beside.exists() else None
+    return Shipped(path.read_bytes(), known, device, asked_engine())

@@ -7,64 +7,17 @@ width 1.0), so that ImageNet weights map onto them tensor for tensor.
 
 # N images, C channels, H and W pixels
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-# expansion, output channels, number of blocks, stride of the first (Sandler et al., table 2)
-_STAGES = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-_STEM, _LAST = 32, 1280
-
-
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution without bias that may multiply in bfloat16 while it is trained.
-
-    These hold nearly all of the network's products. On a CPU with tile instructions they are worth
-    doing in 16 bit; filters by channel and normalisation are not, and stay in 32 bit.
-    """
-
-    in_bfloat16 = False
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 1, bias=False)
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not (self.in_bfloat16 and self.training):
-            return super().forward(input)
-        return nn.functional.conv2d(input.bfloat16(), self.weight.bfloat16()).float()
-
-
-def has_tiles() -> bool:
-    """Whether this CPU multiplies matrices of bfloat16 in tiles (AMX), where torch can tell."""
-    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
-    return bool(capabilities().get("amx_bf16"))
-
-
-def multiply_in_bfloat16(trunk: nn.Module) -> None:
-    """Make every pointwise convolution of `trunk` train in bfloat16; evaluation stays in 32 bit."""
-    for module in trunk.modules():
-        if isinstance(module, Pointwise):
-            module.in_bfloat16 = True
+from models.mobilenet_v2 import LAST, STEM, Block, blocks
 
 
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
-    if kernel == 1:
-        filters: nn.Conv2d = Pointwise(inputs, outputs)
-    else:
-        filters = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(
-        filters,
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=True),
     )
@@ -73,17 +26,17 @@ def _conv(
 class InvertedResidual(nn.Module):
     """Expand, filter by channel, project; added to its input where the shapes agree."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    def __init__(self, block: Block) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        layers: list[nn.Module] = [] if expansion == 1 else [_conv(inputs, hidden, 1)]
+        hidden = block.inputs * block.expansion
+        layers: list[nn.Module] = [] if block.expansion == 1 else [_conv(block.inputs, hidden, 1)]
         layers += [
-            _conv(hidden, hidden, 3, stride, groups=hidden),
-            Pointwise(hidden, outputs),
-            nn.BatchNorm2d(outputs),
+            _conv(hidden, hidden, 3, block.stride, groups=hidden),
+            nn.Conv2d(hidden, block.outputs, 1, bias=False),
+            nn.BatchNorm2d(block.outputs),
         ]
         self.conv = nn.Sequential(*layers)
-        self.residual = stride == 1 and inputs == outputs
+        self.residual = block.residual
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         out: Tensor = self.conv(x_NCHW)
@@ -93,20 +46,14 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """Images (N, 3, H, W) to feature maps (N, 1280, H/16, W/16) with `last_stride` 1, else H/32."""
 
-    num_features = _LAST
+    num_features = LAST
 
     def __init__(self, last_stride: int = 1) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_conv(3, _STEM, 3, 2)]
-        inputs = _STEM
-        for expansion, outputs, blocks, stage_stride in _STAGES:
-            first = last_stride if outputs == 160 else stage_stride
-            for block in range(blocks):
-                layers.append(
-                    InvertedResidual(inputs, outputs, first if block == 0 else 1, expansion)
-                )
-                inputs = outputs
-        layers.append(_conv(inputs, _LAST, 1))
+        layers: list[nn.Module] = [_conv(3, STEM, 3, 2)]
+        parts = list(blocks(last_stride))
+        layers += [InvertedResidual(block) for block in parts]
+        layers.append(_conv(parts[-1].outputs, LAST, 1))
         self.features = nn.Sequential(*layers)
         self._initialise()
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from models.training.data import LabelledImages
     from models.training.distributed import Ranks
     from models.training.joint_training import JointTraining
-    from models.training.loop import StepReport
     from models.training.seed_training import AttributesTraining, SiameseTraining
 
 START, SHIPPED = ("imagenet", "none"), "default"
@@ -25,54 +24,27 @@ CHECKPOINT = "model.safetensors"
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. `data` are folders, `identities` the spaces of their person numbers, by default
-    the folder's name after the first. `strangers` is a folder of other people, for calibration and
-    figures; `patience` ends the run early, after so many epochs that are not better."""
+    """How to train. `strangers` is a folder of other people, for calibration and figures;
+    `patience` ends the run early, after so many epochs that are not better."""
 
-    data: tuple[Path, ...]
+    data: Path
     out: Path
     recipe: Path | None = None
     epochs: int | None = None
     device: str | None = None
     start: str = "imagenet"
     strangers: Path | None = None
-    identities: tuple[str, ...] = ()
+    identities: str = "default"
     patience: int | None = None
-    compiled: bool = False
-
-    def __post_init__(self) -> None:
-        if len(self.identities) > len(self.data):
-            raise UsageError(
-                "more --identities than --data; name one space for each folder at most"
-            )
-        if len(set(self.spaces)) < len(self.spaces):
-            raise UsageError(
-                "two folders of --data have one space of person numbers; give --identities for each"
-            )
-
-    @property
-    def spaces(self) -> tuple[str, ...]:
-        """The identity space of each folder."""
-        names = ("default", *(path.resolve().name for path in self.data[1:]))
-        return (*self.identities, *names[len(self.identities) :])
-
-    @property
-    def only_space(self) -> str:
-        """The identity space of the one folder. Raises UsageError for several: the report's recipe
-        trains on one data set."""
-        if len(self.data) > 1:
-            raise UsageError("this recipe trains on one --data; `train joint` takes several")
-        return self.spaces[0]
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Whom training tells how it goes: notes, each step, and after each epoch its number, loss and
-    figures. `show` is whether a bar makes sense."""
+    """Whom training tells how it goes: notes, and after each epoch its number, loss and figures.
+    `show` is whether a bar makes sense."""
 
     note: Callable[[str], object] = lambda _: None
     epoch: Callable[[int, float, Mapping[str, Any]], object] = lambda *_: None
-    step: "Callable[[StepReport], object]" = lambda _: None
     show: bool = False
 
 
@@ -98,7 +70,6 @@ def train_attributes(
     from models.training.seed_training import IMAGENET, AttributesTraining
     from models.training.training_state import LAST
 
-    space = options.only_space
     recipe = AttributesRecipe.read("seed-attributes", options.recipe)
     recipe = recipe.with_changes(epochs=options.epochs, **changes)
     with joined(options.device) as (ranks, device):
@@ -112,7 +83,7 @@ def train_attributes(
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish_attributes(training, path, space)
+        return path, finish_attributes(training, path, options.identities)
 
 
 def train_siamese(
@@ -134,14 +105,13 @@ def train_siamese(
     from models.training.seed_recipe import SiameseRecipe
     from models.training.seed_training import SiameseTraining
 
-    space = options.only_space
     recipe = SiameseRecipe.read("seed-siamese", options.recipe)
     recipe = recipe.with_changes(epochs=options.epochs, **changes)
     strangers = _strangers(options)
     trained = read_attributes(attributes)
     with joined(options.device) as (ranks, device):
         images = _images(options, SEED, ranks, listener)
-        check_people(images, recipe, trained.header, space)
+        check_people(images, recipe, trained.header, options.identities)
         training = SiameseTraining(
             images, recipe, device,
             attributes=trained.net, trunk=trained.trunk, origin=trained.content,
@@ -150,7 +120,7 @@ def train_siamese(
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish_siamese(training, trained, path, space, strangers)
+        return path, finish_siamese(training, trained, path, options.identities, strangers)
 
 
 def train_joint(
@@ -178,15 +148,12 @@ def train_joint(
     with joined(options.device) as (ranks, device):
         pixels = joint_preprocessing(recipe.height, recipe.width)
         images = _images(options, pixels, ranks, listener)
-        training = JointTraining(
-            images, recipe, device,
-            on_all=on_all, compiled=options.compiled, **_joint_start(options),
-        )  # fmt: skip
+        training = JointTraining(images, recipe, device, on_all=on_all, **_joint_start(options))
         _run(training, options, ranks, listener)
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish(training, path, options.spaces, strangers, twin)
+        return path, finish(training, path, options.identities, strangers, twin)
 
 
 def _joint_start(options: TrainOptions) -> dict[str, Any]:
@@ -220,9 +187,7 @@ def _run(
         raise UsageError("--patience needs people held out; raise `held_out` in the recipe")
     if not ranks.first:
         listener = QUIET
-    loop = Loop(
-        training, options.out, options.patience, ranks, listener.show, listener.note, listener.step
-    )
+    loop = Loop(training, options.out, options.patience, ranks, listener.show, listener.note)
     if loop.epoch:
         listener.note(f"going on after epoch {loop.epoch} of {training.recipe.epochs}")
     loop.run(lambda report: listener.epoch(report.epoch, report.loss, report.figures))
@@ -233,17 +198,15 @@ def _run(
 def _images(
     options: TrainOptions, preprocessing: "Preprocessing", ranks: "Ranks", listener: Listener
 ) -> "LabelledImages":
-    from models.training.data import load_training_folders, people_by_space, people_without_images
+    from models.training.data import load_training_folder, people_without_images
 
-    images = load_training_folders(options.data, preprocessing)
-    people = people_by_space(images.pids, options.spaces)
-    for folder, space in zip(options.data, options.spaces, strict=True) if ranks.first else ():
-        missing = people_without_images(folder, people[space])
-        if missing:
-            listener.note(
-                f"{len(missing)} annotated people of {folder} have no image, the first is "
-                f"{missing[0]}; training goes on without them"
-            )
+    images = load_training_folder(options.data, preprocessing)
+    missing = people_without_images(options.data, images)
+    if missing and ranks.first:
+        listener.note(
+            f"{len(missing)} people of annotations_train.csv have no image, the first is "
+            f"{missing[0]}; training goes on without them"
+        )
     return images
 
 
