@@ -124,9 +124,14 @@ def cli(
 
 def _load_dotenv() -> None:
     if os.path.exists(".env"):  # noqa: PTH110 - pathlib would be imported for this alone
+        import io
+        from pathlib import Path
+
         from dotenv import load_dotenv
 
-        load_dotenv(".env", override=False)
+        from files import read_text
+
+        load_dotenv(stream=io.StringIO(read_text(Path(".env"))), override=False)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -166,6 +166,9 @@ def _print_attributes(report: "AttributeReport") -> None:
             click.echo()
         emit(None, rows, "table")
     note(f"{report.measured_on()}; model {report.model}")
+    if unknown := report.metrics.num_unknown:
+        share = unknown / (unknown + sum(column.num_images for column in report.metrics.columns))
+        note(f"{unknown:,} values that the annotations leave empty are left out ({share:.1%})")
 
 
 def _note_files(files: list[Path]) -> None:

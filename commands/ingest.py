@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands import options
-from commands.ingest_report import explain
+from commands.ingest_report import explain, in_words
 from commands.output import emit, format_option, note
 from commands.progress import Images
 from errors import UsageError
@@ -121,7 +121,8 @@ def ingest(
             )
         else:
             summary = run(database, source, collection, chosen, bar.show)
-    emit(summary.to_json(), [summary.to_json()], format_)
+    row = summary.to_json()
+    emit(row, [in_words(row) if format_ == "table" else row], format_)
     explain(summary, found.name)
     if watch:
         return 130

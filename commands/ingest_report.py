@@ -1,10 +1,12 @@
 """What an ingest tells a person beside its counts, on stderr."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from commands.output import note
 
 if TYPE_CHECKING:
+    from commands.output import Row
     from ingest.run import Summary
 
 _SHOWN = 10  # failures; the others are in the database
@@ -28,8 +30,16 @@ def explain(summary: "Summary", source: str) -> None:
     if summary.unlisted:
         note(f"passed over, not being named in the manifest: {summary.unlisted} files")
     if summary.ignored:
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in sorted(summary.ignored.items()))
-        note(f"passed over, being no images: {listed}")
+        note(f"passed over, being no images: {_listed(summary.ignored)}")
+
+
+def in_words(row: "Row") -> "Row":
+    """A row of counts for a table: what was passed over in one cell."""
+    return {**row, "passed_over": _listed(row["passed_over"])}
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {_printable(kind)}" for kind, count in sorted(counts.items()))
 
 
 def _printable(text: str) -> str:

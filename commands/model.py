@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -60,11 +61,20 @@ def card(name: str | None) -> None:
     # what `reid calibrate` has found since stands in the row, not in the checkpoint
     calibrated = {key: getattr(row, key) for key in ("max_distance", "calibration", "cutoffs")}
     shown = {
-        key: f"{len(value)} people" if key == "trained_pids" else value
+        key: _counted(key, value)
         for key, value in {**row.header, **calibrated}.items()
         if key != "attribute_names"
     }
     click.echo(json.dumps({"name": row.name, "hash": row.content_hash, **shown}, indent=2))
+
+
+def _counted(key: str, value: Any) -> Any:
+    """People's numbers as counts; other facts as they are."""
+    if key == "trained_pids":
+        return f"{len(value)} people"
+    if key == "trained_people":
+        return {space: f"{len(pids)} people" for space, pids in value.items()}
+    return value
 
 
 @model.command("verify")

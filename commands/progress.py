@@ -12,6 +12,7 @@ from commands.output import note, on_terminal
 
 if TYPE_CHECKING:
     from ingest.worker import Progress
+    from models.training.loop import StepReport
 
 EVERY_S = 5.0
 _WINDOW_S = 30.0  # the rate is that of the last half minute
@@ -90,6 +91,38 @@ class Images:
     def _rate(self) -> float:
         (first, before), (last, now) = self._settled[0], self._settled[-1]
         return (now - before) / (last - first) if last > first else 0.0
+
+
+class Steps:
+    """A training's steps as JSON lines where stderr is no terminal: the first one at once, then one
+    every few seconds. On a terminal the training draws a bar of its own."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._told = clock, -math.inf
+        self._first: tuple[float, int] | None = None  # when the first step was done, and its images
+        self._done = 0
+
+    def show(self, report: "StepReport") -> None:
+        """Called after each step."""
+        now = self._clock()
+        if self._first is None:
+            self._first = now, report.images
+        else:
+            self._done += 1
+        if on_terminal() or now - self._told < EVERY_S:
+            return
+        left = report.steps - report.step + report.steps * (report.epochs - report.epoch)
+        seconds, images = now - self._first[0], report.images - self._first[1]
+        event = {
+            "event": "training",
+            **vars(report),
+            "loss": round(report.loss, 4),
+            "images_per_second": round(images / seconds, 2) if seconds else None,
+            "seconds_left": round(left * seconds / self._done, 1) if self._done else None,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+        note(json.dumps(event))
+        self._told = now
 
 
 class Phases:

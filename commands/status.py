@@ -3,6 +3,7 @@
 import click
 
 from commands import options
+from commands.ingest_report import in_words
 from commands.output import emit, format_option, note
 
 
@@ -15,7 +16,8 @@ def status(failed: bool, format_: str) -> None:
 
     engine = options.database()
     rows = failures(engine) if failed else counts(engine)
-    emit(rows, rows, format_)
+    short = rows if failed or format_ != "table" else [in_words(row) for row in rows]
+    emit(rows, short, format_)
     if not rows:
         note(
             "no file has failed" if failed else "nothing is registered yet; see reid ingest --help"

@@ -10,6 +10,7 @@ import click
 
 from commands import options
 from commands.output import emit, format_option, note, on_terminal
+from commands.progress import Steps
 
 if TYPE_CHECKING:
     from models.checkpoint import Header
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _SHARED = (
-    click.option("--data", required=True, type=_PATH, metavar="DIR"),
+    click.option(
+        "--data",
+        required=True,
+        multiple=True,
+        type=_PATH,
+        metavar="DIR",
+        help="A folder of labelled people; repeatable: each has people of its own.",
+    ),
     click.option(
         "--out",
         type=_PATH,
@@ -28,10 +36,10 @@ _SHARED = (
     click.option("--epochs", type=click.IntRange(1), metavar="N", help="Instead of the recipe's."),
     click.option(
         "--identities",
-        default="default",
-        show_default=True,
+        multiple=True,
         metavar="SPACE",
-        help="The space that the person numbers are of.",
+        help="The space of a --data's person numbers, in the same order; without it `default` for "
+        "the first, and the folder's name for others.",
     ),
     options.device,
 )
@@ -56,6 +64,7 @@ _STRANGERS = click.option(
 )
 _NAMES = (
     "data", "out", "recipe", "epochs", "identities", "device", "patience", "start", "strangers",
+    "compiled",
 )  # fmt: skip
 
 
@@ -96,7 +105,8 @@ def attributes(asked: "TrainOptions", trunk: str | None) -> None:
     found = train_attributes(asked, {"trunk": trunk}, _listener())
     if found:
         _print(*found)
-        note(f"go on with: reid train siamese --data {asked.data} --attributes {found[0]}")
+        folders = " ".join(f"--data {folder}" for folder in asked.data)
+        note(f"go on with: reid train siamese {folders} --attributes {found[0]}")
 
 
 @train.command("siamese")
@@ -128,6 +138,12 @@ def siamese(asked: "TrainOptions", attributes: Path) -> None:
     show_default=True,
     metavar="imagenet|none|default|FILE",
     help="The weights at the start; `default` is the shipped model, FILE another joint one.",
+)
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Compile the trunk first (a minute; needs a C++ compiler): steps are faster.",
 )
 @click.option("--all", "on_all", is_flag=True, help="Hold nobody out: nothing can be measured.")
 @click.option(
@@ -187,7 +203,7 @@ def compare_(
 def _listener() -> "Listener":
     from models.training.train import Listener
 
-    return Listener(note, _tell, on_terminal())
+    return Listener(note, _tell, Steps().show, on_terminal())
 
 
 def _tell(epoch: int, loss: float, figures: Mapping[str, Any]) -> None:

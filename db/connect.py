@@ -19,11 +19,11 @@ from db import libpq_environment
 from db.database_url import parse_url
 from db.error_sentences import known_sentence
 from db.server.embedded import EmbeddedServer
-from db.session import prepare_sessions
+from db.session import prepare_sessions, prepare_transactions
 from db.unreachable import unreachable_sentence
 from errors import ReidError
 
-HEAD = "0002"  # the newest migration; a test compares
+HEAD = "0003"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
 MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
 
@@ -113,6 +113,13 @@ def make_engine(place: Place) -> Engine:
     )
     prepare_sessions(engine)
     return engine
+
+
+def beside(engine: Engine) -> Engine:
+    """An engine on the same database, by the same settings, with connections of its own."""
+    made = Engine(engine.pool.recreate(), engine.dialect, engine.url)
+    prepare_transactions(made)
+    return made
 
 
 @contextmanager

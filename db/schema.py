@@ -110,6 +110,20 @@ class GalleryCount(Base):
     __table_args__ = (Index(None, "collection_id"), Index(None, "model_id"))
 
 
+class LastLook(Base):
+    """What a source held at its last look that is no image row: files passed over, counted by kind,
+    and files that were refused, by path with the reason."""
+
+    __tablename__ = "last_look"
+    id: Mapped[int] = _id()
+    collection_id: Mapped[int] = _to("collection.id")
+    source: Mapped[str]
+    looked_at: Mapped[datetime] = _now()
+    passed_over: Mapped[dict[str, Any]]
+    refused: Mapped[dict[str, Any]]
+    __table_args__ = (Index(None, "collection_id"),)
+
+
 class Thumbnail(Base):
     """A small JPEG of an image, so that pages, sheets and other machines need no file."""
 

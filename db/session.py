@@ -111,12 +111,18 @@ def prepare_sessions(engine: Engine) -> None:
             driver.close()
             raise
 
+    # before SQLAlchemy looks at the server
+    event.listen(engine, "connect", on_connect, insert=True)
+    prepare_transactions(engine)
+
+
+def prepare_transactions(engine: Engine) -> None:
+    """Behind a pooler a transaction is set up like a session."""
+
     def on_begin(connection: Connection) -> None:
         if session_of(connection).pooled:
             _set_local(connection)
 
-    # before SQLAlchemy looks at the server
-    event.listen(engine, "connect", on_connect, insert=True)
     event.listen(engine, "begin", on_begin)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
+from db.spelling import one_form
 from evaluation.evaluate_reid import CannotEvaluate
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
@@ -20,8 +21,9 @@ from vocabulary import values_in_order
 class Annotated:
     """Images that have a row, all of one length, in the order of their paths.
 
-    Values count from 1. A person is a pid, or the path where the file names nobody. `unused_rows`
-    counts the annotations of people and files that the collection does not have.
+    Values count from 1; a truth of 0 is unknown. A person is a pid, or the path where the file
+    names nobody. `unused_rows` counts the annotations of people and files that the collection does
+    not have.
     """
 
     truth_NC: npt.NDArray[np.int64]
@@ -60,9 +62,11 @@ def load_annotated(
         {"model": model.id, "collection": collection.id},
     ).all()
     used, found = set(), []
+    alike = {one_form(name): name for name in truth}
     for path, pid, labels, scores in rows:
         names = (path, path.rsplit("/", 1)[-1], str(pid))
         key = next((name for name in names if name in truth), None)
+        key = key or next((alike[form] for form in map(one_form, names) if form in alike), None)
         if key is not None:
             used.add(key)
             found.append(
@@ -72,6 +76,10 @@ def load_annotated(
         raise CannotEvaluate(
             f"no image of {collection.name!r} has a row in {annotations}; its ids are pids "
             "such as 474, or file names such as 001609.jpg"
+        )
+    if not any(value for item in found for value in item[0]):
+        raise CannotEvaluate(
+            f"{annotations} knows no value of any image of {collection.name!r}: every cell is empty"
         )
     return Annotated(
         np.array([item[0] for item in found]),

@@ -14,7 +14,6 @@ from evaluation.calibrate_people import (
     Sources,
     calibrate_cutoffs,
     calibrate_distance,
-    trained_people,
 )
 from evaluation.calibrate_verdicts import VerdictReport, calibrate_verdicts
 from files import write_whole
@@ -153,6 +152,7 @@ def calibrate(engine: Engine, asked: Asked) -> Calibrated:
 
 def _measured(connection: Connection, row: ModelRow, asked: Asked) -> Calibrated:
     cutoffs, unused = None, 0
+    space = row.header.get("identity_space")
     report: DistanceReport | VerdictReport
     if asked.collection is None:
         report = calibrate_verdicts(connection, row, asked.sets, asked.false_positive_rate)
@@ -165,11 +165,12 @@ def _measured(connection: Connection, row: ModelRow, asked: Asked) -> Calibrated
         if asked.annotations:
             cutoffs, unused = calibrate_cutoffs(connection, sources, asked.annotations)
         report = calibrate_distance(connection, sources, asked.false_positive_rate)
+        space = sources.trained_space
     return Calibrated(
         model=row.name,
         asked=asked,
         report=report,
-        trained_space=trained_people(row)[1],
+        trained_space=space,
         calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
         cutoffs=cutoffs,
         unused_rows=unused,

@@ -30,12 +30,6 @@ class CannotCalibrate(ReidError):
     http_status = 422
 
 
-def trained_people(model: ModelRow) -> tuple[set[int], str | None]:
-    """(the numbers that a model was trained on, their identity space or None without any)."""
-    trained = set(model.header.get("trained_pids", ()))
-    return trained, model.header.get("identity_space") if trained else None
-
-
 @dataclass(frozen=True)
 class Sources:
     """Whose images are compared: a collection's people, and strangers of other collections.
@@ -57,11 +51,11 @@ class Sources:
 
     @property
     def trained(self) -> set[int]:
-        return trained_people(self.model)[0]
+        return set(self.model.trained_on(self.people.identities)[0])
 
     @property
     def trained_space(self) -> str | None:
-        return trained_people(self.model)[1]
+        return self.model.trained_on(self.people.identities)[1]
 
     @property
     def left_out(self) -> set[int]:
@@ -179,8 +173,10 @@ def _take(gallery: Gallery, keep_G: Bools) -> Gallery:
 
 def _untrained(gallery: Gallery, sources: Sources) -> Gallery:
     """Without the people that the model was trained on: they are told apart too easily."""
-    of_space = gallery.identities_G == sources.trained_space
-    return _take(gallery, ~(of_space & np.isin(gallery.pids_G, list(sources.trained))))
+    known_G = np.zeros(len(gallery), bool)
+    for space, pids in sources.model.trained_people.items():
+        known_G |= (gallery.identities_G == space) & np.isin(gallery.pids_G, list(pids))
+    return _take(gallery, ~known_G)
 
 
 def _numbers(gallery: Gallery, contents: dict[bytes, int]) -> Ints:

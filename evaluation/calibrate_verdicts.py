@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, text
 
-from evaluation.calibrate_people import CannotCalibrate, trained_people
+from evaluation.calibrate_people import CannotCalibrate
 from gallery.model_rows import ModelRow
 from metrics.calibration import MIN_PEOPLE, Calibration, Floats, PairRows, Point, choose
 from metrics.distances import DECIMALS
@@ -112,22 +112,23 @@ def _verdicts(connection: Connection, model: ModelRow, set_name: str) -> list[_V
     """The verdicts of a set, by query and image. Raises UnknownQuerySet."""
     pairs = judged_pairs(connection, set_name, model.id)
     distances = {(pair.query_id, pair.image_id): pair.distance for pair in pairs}
-    trained, space = trained_people(model)
+    people = [(space, pid) for space, pids in model.trained_people.items() for pid in sorted(pids)]
     rows = connection.execute(
         text(
             "SELECT v.query_id, v.image_id, v.verdict, i.content_hash AS image,"
             " ARRAY(SELECT x.content_hash FROM query_image x WHERE x.query_id = q.id ORDER BY 1)"
             " AS query, coalesce(q.camid = i.camid, false) AS one_camera,"
-            " c.identities = :space AND (coalesce(i.pid = ANY(:trained), false)"
-            " OR coalesce(q.pid = ANY(:trained), false)) AS trained"
+            " EXISTS (SELECT FROM unnest(CAST(:spaces AS text[]), CAST(:pids AS bigint[]))"
+            " AS trained(space, pid) WHERE trained.space = c.identities"
+            " AND trained.pid IN (i.pid, q.pid)) AS trained"
             " FROM verdict v JOIN query q ON q.id = v.query_id JOIN image i ON i.id = v.image_id"
             " JOIN collection c ON c.id = i.collection_id"
             " WHERE q.query_set_id = :set ORDER BY v.query_id, v.image_id"
         ),
         {
             "set": query_set_id(connection, set_name),
-            "space": space or "",
-            "trained": sorted(trained),
+            "spaces": [space for space, _ in people],
+            "pids": [pid for _, pid in people],
         },
     )
     return [_verdict(row, distances.get((row.query_id, row.image_id))) for row in rows]

@@ -43,6 +43,7 @@ class AttributeReport:
             "groups_majority_balanced_accuracy": metrics.groups_majority_balanced_accuracy,
             "num_images": metrics.num_images,
             "num_identities": metrics.num_identities,
+            "num_unknown": metrics.num_unknown,
             "unnamed_images": self.unnamed_images,
             "unused_rows": self.unused_rows,
             "model": self.model,

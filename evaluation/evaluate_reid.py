@@ -174,11 +174,9 @@ class ReidTask:
 
     def trained_on(self) -> TrainedOn:
         """Who of the queries' people may have been in the model's training."""
-        header = self.model.header
-        trained = set(header.get("trained_pids", ()))
-        evaluated = set(self.queries.pids_G[self.rows_Q].tolist())
-        space = header.get("identity_space") if trained else None
         own = self.query.identities
+        trained, space = self.model.trained_on(own)
+        evaluated = set(self.queries.pids_G[self.rows_Q].tolist())
         told_apart = own not in (space, UNNAMED_SPACE)
         return TrainedOn(tuple(sorted(evaluated & trained)), space, own == space, told_apart)
 

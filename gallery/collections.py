@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from db.schema import Collection, Image
+from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 from gallery.counts import fold
 
@@ -64,9 +65,9 @@ def all_collections(connection: Connection) -> list[CollectionRow]:
 
 def collection_named(connection: Connection, name: str) -> CollectionRow:
     """Raises UnknownCollection, suggesting the nearest name."""
-    found = _rows(connection, Collection.name == name)
-    if found:
-        return found[0]
+    found = {row.name: row for row in _rows(connection, Collection.name.in_(spellings(name)))}
+    if meant := as_stored(name, found):
+        return found[meant]
     names = [row.name for row in all_collections(connection)]
     known = f"; there are {', '.join(names)}" if names else "; see `reid ingest --help`"
     raise UnknownCollection(f"no collection {name!r}{did_you_mean(name, names) or known}")
@@ -84,8 +85,11 @@ def collection_called(connection: Connection, name: str, identities: str | None)
     """
     if not name.strip() or len(name) > 200:
         raise UsageError("a collection needs a name of 1 to 200 characters")
-    stmt = insert(Collection).values(name=name, identities=identities or UNNAMED_SPACE)
-    connection.execute(stmt.on_conflict_do_nothing())
+    if not _rows(connection, Collection.name.in_(spellings(name))):
+        stmt = insert(Collection).values(
+            name=one_form(name), identities=identities or UNNAMED_SPACE
+        )
+        connection.execute(stmt.on_conflict_do_nothing())
     row = collection_named(connection, name)
     if identities is not None and row.identities != identities:
         raise IdentitiesDiffer(

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Engine
 
 from db.audit import record, written_since
 from errors import UsageError
-from gallery import erase_rows, scrub
-from gallery.collections import CollectionRow, collections_named
+from gallery import erase_rows, last_look, scrub
+from gallery.collections import CollectionRow, all_collections, collections_named
 from gallery.erase_rows import Contents, Extent, Named
 from gallery.retention_rows import REASON
 from gallery.sent_images import remove_kept
@@ -148,6 +148,7 @@ def erase(
 def _begin(connection: Connection, asked: Asked, found: Plan) -> None:
     erase_rows.bury(connection, found.contents.hashes, asked.reason)
     scrub.set_pending(connection)
+    last_look.forget_names(connection, [row.id for row in all_collections(connection)])
     record(
         connection,
         "erase",

@@ -98,7 +98,7 @@ def card(engine: Engine, name: str) -> Card:
     return Card(
         model=model,
         features=features,
-        people=len(model.header.get("trained_pids", ())),
+        people=sum(len(pids) for pids in model.trained_people.values()),
         figures=tuple(_figures(model.header.get("metrics", {}))),
         points=tuple(_points(model.calibration)),
         limits=tuple(_limits(model)),

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from db.schema import Feature, Model
+from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 
 
@@ -30,6 +31,22 @@ class ModelRow:
     cutoffs: Mapping[str, float]
     header: Mapping[str, Any]
     active: bool
+
+    @property
+    def trained_people(self) -> Mapping[str, frozenset[int]]:
+        """The numbers of the people it was trained on, by identity space; spaces without any are
+        left out. An older checkpoint names one space."""
+        one = {self.header.get("identity_space", "default"): self.header.get("trained_pids", ())}
+        people = self.header.get("trained_people") or one
+        return {space: frozenset(pids) for space, pids in people.items() if pids}
+
+    def trained_on(self, space: str) -> tuple[frozenset[int], str | None]:
+        """(numbers, their space): those of `space`, or of the space it was trained on first where
+        it knows nobody of `space`; None as the space where it tells of nobody."""
+        people = self.trained_people
+        first = self.header.get("identity_space")
+        known = next((s for s in (space, first) if s in people), next(iter(people), None))
+        return (people[known], known) if known is not None else (frozenset(), None)
 
 
 def _rows(connection: Connection, *where: Any) -> list[ModelRow]:
@@ -57,9 +74,9 @@ def all_models(connection: Connection) -> list[ModelRow]:
 
 def model_named(connection: Connection, name: str) -> ModelRow:
     """Raises UnknownModel, suggesting the nearest name."""
-    found = _rows(connection, Model.name == name)
-    if found:
-        return found[0]
+    found = {row.name: row for row in _rows(connection, Model.name.in_(spellings(name)))}
+    if meant := as_stored(name, found):
+        return found[meant]
     names = [model.name for model in all_models(connection)]
     known = f"; registered are {', '.join(names)}" if names else "; see `reid model add FILE`"
     raise UnknownModel(f"no model {name!r}{did_you_mean(name, names) or known}")
@@ -90,7 +107,8 @@ def register(
     known = model_with_hash(connection, content_hash)
     if known:
         return known
-    if _rows(connection, Model.name == name):
+    name = one_form(name)
+    if _rows(connection, Model.name.in_(spellings(name))):
         raise UsageError(f"the name {name!r} belongs to another checkpoint; choose one with --name")
     stmt = insert(Model).values(
         name=name,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.audit import record
+from db.spelling import as_stored
 from errors import UsageError
 from gallery import erase_rows, retention_rows, scrub
 from gallery.collections import collection_named
@@ -70,11 +71,12 @@ def switch_off(engine: Engine, collection: str | None, *, audit: bool) -> int:
                 retention_rows.lift(connection, None),
             )
         else:
-            if collection not in wanted.collections:
+            meant = as_stored(collection, wanted.collections)
+            if meant is None:
                 raise BadTerm(f"collection {collection!r} has no term of its own")
-            kept = {name: n for name, n in wanted.collections.items() if name != collection}
+            kept = {name: n for name, n in wanted.collections.items() if name != meant}
             wanted = replace(wanted, collections=kept)
-            lifted = retention_rows.lift(connection, collection)
+            lifted = retention_rows.lift(connection, meant)
         retention_rows.set_terms(connection, wanted)
         record(connection, "retention off", {**asdict(wanted), "lifted": lifted})
     return lifted

@@ -18,7 +18,8 @@ from gallery import vector_index
 # what holds anything of an image or a stored query
 TABLES = (
     "thumbnail", "query_image", "query_embedding", "image", "task", "verdict", "match",
-    "run_query", "run", "query", "question", "question_gallery", "query_set", "feature",
+    "run_query", "run", "last_look", "query", "question", "question_gallery", "query_set",
+    "feature",
 )  # fmt: skip
 PATIENCE_S = 60  # for a table that somebody reads; meanwhile everybody else waits behind us
 _PENDING = "erasure"

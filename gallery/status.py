@@ -5,21 +5,31 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db import audit
-from gallery import collections, manifest
+from gallery import collections, last_look, manifest
 from gallery import model_rows as registry
 from gallery.sent_images import remove_all_kept
 
 
 def counts(engine: Engine) -> list[dict[str, Any]]:
-    """Counts by state for each collection and model."""
+    """Counts by state for each collection and model; with each, of its collection, what was passed
+    over by kind and how many files were refused. `model` is None where nothing else is there."""
     with engine.connect() as connection:
-        return manifest.state_counts(connection)
+        rows = manifest.state_counts(connection)
+        looks = last_look.by_collection(connection)
+    bare = dict.fromkeys(("model", "pending", "leased", "done", "failed", "missing"), 0)
+    known = {row["collection"] for row in rows}
+    rows += [{"collection": n, **bare, "model": None} for n in looks if n not in known]
+    for row in rows:
+        row["passed_over"], row["refused"] = looks.get(row["collection"], ({}, 0))
+    return sorted(rows, key=lambda row: (row["collection"], row["model"] or ""))
 
 
 def failures(engine: Engine) -> list[dict[str, Any]]:
-    """Each failed file with its collection, reason and number of attempts."""
+    """Each failed file with its collection, reason and number of attempts; of those that never
+    became work, none."""
     with engine.connect() as connection:
-        return manifest.failed_items(connection)
+        items = manifest.failed_items(connection) + last_look.refused_items(connection)
+    return sorted(items, key=lambda item: (item["collection"], item["path"]))
 
 
 def retry_failed(engine: Engine, reason: str | None, collection: str | None = None) -> int:

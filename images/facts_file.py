@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from errors import UsageError, did_you_mean
+from files import lines_of, read_text
 
 COLUMNS = ("path", "pid", "camid", "time")
 PIDS, CAMIDS = range(-1, 2**31), range(2**15)  # what the database can hold; -1 is junk
@@ -49,7 +50,9 @@ class Told:
 def read_facts(path: Path) -> dict[str, Told]:
     """What is told, by the path as a source lists it. Raises BadManifest."""
     try:
-        told = _read(_text(path))
+        told = _read(read_text(path, BadManifest))
+    except OSError as error:
+        raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
     except _Mistake as mistake:
         raise BadManifest(f"{path}, {mistake}") from None
     if not told:
@@ -76,18 +79,8 @@ def _read(text: str) -> dict[str, Told]:
     return told
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise _Mistake(f"line {line}: no UTF-8 text; save the file as UTF-8") from None
-
-
 def _json_lines(text: str) -> Iterator[tuple[int, Row]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if not line.strip():
             continue
         try:

@@ -9,12 +9,14 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from db.each import plain_text, store_each
+from db.spelling import one_form
 from errors import ReidError
-from gallery import manifest
+from gallery import last_look, manifest
 from gallery.collections import CollectionRow, hold, mark_missing
 from gallery.image_facts import ToldFacts, correct
 from gallery.manifest import FileFacts, Known
 from images.facts_file import Told
+from images.leftovers import leftover
 from images.listing import KINDS, SUFFIXES, FoundFile, Key, Listing, suffix_of
 from images.names import facts_of
 from images.sources.open import is_folder, opened
@@ -74,7 +76,7 @@ def register_files(
     )
     files = [file for file in listing.files if file.key not in leave]
     if told is not None:
-        files = _named(files, told, source, result)
+        files, told = _named(files, told, source, result)
     fresh, taken_in = [], []
     for file in (_facts(file, told) for file in files):
         row = known.get(file.key)
@@ -105,6 +107,10 @@ def register_files(
         result.corrected = _correct(connection, collection.id, taken_in, told)
     if listing.whole:
         result.missing = _mark_gone(connection, known, source, listing)
+    part = None if listing.whole else [file.path for file in taken_in]
+    last_look.remember(
+        connection, collection.id, source, result.ignored, result.refused, taken_in=part
+    )
     return result
 
 
@@ -176,25 +182,41 @@ def _holdable(listing: Listing) -> Listing:
 
 
 def _named(
-    files: Iterable[FoundFile], told: Mapping[str, Told], source: str, result: Registered
-) -> list[FoundFile]:
-    """The files that the table names; what it names in vain is refused."""
-    named, seen = [], set()
+    files: Sequence[FoundFile], told: Mapping[str, Told], source: str, result: Registered
+) -> tuple[list[FoundFile], dict[str, Told]]:
+    """The files that the table names, and what it tells by their own paths; what it names in vain
+    is refused."""
+    own = {file.path for file in files}
+    # as another system writes the same name: an accent on its own, a backslash between folders
+    alike = {_any_system(path): path for path in told if path not in own}
+    named, by_path, seen = [], {}, set()
     for file in files:
-        if file.path in told:
-            named.append(file)
-            seen.add(file.path)
-        else:
+        path = file.path if file.path in told else alike.get(_any_system(file.path))
+        if path is None:
             result.unlisted += 1
+            continue
+        named.append(file)
+        by_path[file.path] = told[path]
+        seen.add(path)
     for path in told.keys() - seen - result.refused.keys():
-        if path.startswith("/"):
-            why = "is an absolute path; it must be relative to the source"
-        elif suffix_of(path) not in SUFFIXES:
-            why = f"is no image by its name; expected {KINDS}"
-        else:
-            why = f"is not in {source}"
-        result.refused[path] = f"named in line {told[path].line} of the manifest, but {why}"
-    return named
+        result.refused[path] = (
+            f"named in line {told[path].line} of the manifest, but {_why_not(path, source)}"
+        )
+    return named, by_path
+
+
+def _any_system(path: str) -> str:
+    return one_form(path.replace("\\", "/"))
+
+
+def _why_not(path: str, source: str) -> str:
+    if path.startswith("/"):
+        return "is an absolute path; it must be relative to the source"
+    if suffix_of(path) not in SUFFIXES:
+        return f"is no image by its name; expected {KINDS}"
+    if kind := leftover(path):
+        return f"is passed over ({kind})"
+    return f"is not in {source}"
 
 
 def _correct(

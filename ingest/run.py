@@ -52,6 +52,10 @@ class Summary:
         return self.stored / self.seconds if self.seconds > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
+        return {**self.counts(), "passed_over": self.ignored}
+
+    def counts(self) -> dict[str, Any]:
+        """Without anything that could be a part of a file's name."""
         return {
             "stored": self.stored,
             "known": self.known,
@@ -153,7 +157,7 @@ def summarise(
             failures=failures,
             notes=tuple(registered.notes),
         )
-        record(connection, "ingest", {**question, **summary.to_json()})
+        record(connection, "ingest", {**question, **summary.counts()})
     return summary
 
 

@@ -34,7 +34,7 @@ class ColumnCutoff:
     """A column's cut-off, or why it has none, with cross-fitted figures with and without it.
 
     `num_identities` counts the people with the rarer value. Balanced accuracy is None where only
-    one value occurs.
+    one value occurs, accuracy where none is known.
     """
 
     name: str
@@ -42,15 +42,16 @@ class ColumnCutoff:
     num_identities: int
     balanced_accuracy_without: float | None
     balanced_accuracy: float | None
-    accuracy_without: float
-    accuracy: float
+    accuracy_without: float | None
+    accuracy: float | None
     reason: str
 
 
 def choose_cutoffs(
     truth_NC: Ints, scores_NA: Floats, people_N: npt.NDArray[np.object_]
 ) -> tuple[ColumnCutoff, ...]:
-    """The 26 two-valued columns in their order; truth from 1, scores as they are stored.
+    """The 26 two-valued columns in their order; truth from 1, 0 where it is unknown, scores as they
+    are stored.
 
     Raises ValueError for no image at all.
     """
@@ -115,8 +116,10 @@ def _folds(people_N: npt.NDArray[np.object_]) -> Ints:
 def _fit(truth_NC: Ints, scores_NA: Floats, columns: Sequence[str]) -> dict[str, float]:
     cutoffs = {}
     for column in columns:
-        positive_N = truth_NC[:, COLUMNS.index(column)] == 2
-        best = _best_cutoff(scores_NA[:, LABEL_OF[f"{column}-2"] - 1], positive_N)
+        truth_N = truth_NC[:, COLUMNS.index(column)]
+        known_N = truth_N > 0
+        scores_N = scores_NA[known_N, LABEL_OF[f"{column}-2"] - 1]
+        best = _best_cutoff(scores_N, truth_N[known_N] == 2)
         if best is not None:
             cutoffs[column] = best
     return cutoffs
@@ -154,10 +157,14 @@ def _cross_decided(
     return decided_NC
 
 
-def _figures(column: str, truth_NC: Ints, decided_NC: Ints) -> tuple[float, float | None]:
-    """(accuracy, balanced accuracy), the second None where only one value occurs."""
+def _figures(column: str, truth_NC: Ints, decided_NC: Ints) -> tuple[float | None, float | None]:
+    """(accuracy, balanced accuracy) over the known values; None where none or only one occurs."""
     index = COLUMNS.index(column)
-    truth_N, right_N = truth_NC[:, index], truth_NC[:, index] == decided_NC[:, index]
+    known_N = truth_NC[:, index] > 0
+    truth_N = truth_NC[known_N, index]
+    right_N = truth_N == decided_NC[known_N, index]
+    if not len(truth_N):
+        return None, None
     recalls = [float(right_N[truth_N == value].mean()) for value in np.unique(truth_N)]
     return float(right_N.mean()), float(np.mean(recalls)) if len(recalls) > 1 else None
 
@@ -165,7 +172,10 @@ def _figures(column: str, truth_NC: Ints, decided_NC: Ints) -> tuple[float, floa
 def _is_better(column: str, truth_NC: Ints, without_NC: Ints, with_NC: Ints) -> bool:
     accuracy, balanced = _figures(column, truth_NC, with_NC)
     accuracy_without, balanced_without = _figures(column, truth_NC, without_NC)
+    # a column is tried where people with both values are known
     assert balanced is not None
     assert balanced_without is not None
+    assert accuracy is not None
+    assert accuracy_without is not None
     gain = balanced - balanced_without
     return gain >= MIN_GAIN and gain > accuracy_without - accuracy

@@ -29,8 +29,9 @@ class Header:
     """What a checkpoint says of itself.
 
     `distance` is `l2`; `max_distance` is the calibrated limit for `--max-distance auto`, with the
-    figures it was chosen on in `calibration`. `trained_pids` belong to `identity_space`. With
-    `flip_average` an image counts together with its mirror image, at twice the cost.
+    figures it was chosen on in `calibration`. `trained_pids` belong to `identity_space`, and
+    `trained_people` are all people trained on, by the space of their numbers. With `flip_average`
+    an image counts together with its mirror image, at twice the cost.
     """
 
     architecture: str
@@ -45,6 +46,7 @@ class Header:
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     trained_pids: tuple[int, ...] = ()
     identity_space: str = "default"
+    trained_people: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
@@ -73,6 +75,10 @@ class Header:
         known["cutoffs"] = dict(value.get("cutoffs", {}))
         known["attribute_names"] = tuple(value["attribute_names"])
         known["trained_pids"] = tuple(int(pid) for pid in value.get("trained_pids", ()))
+        known["trained_people"] = {
+            str(space): tuple(int(pid) for pid in pids)
+            for space, pids in value.get("trained_people", {}).items()
+        }
         return cls(**known)
 
 

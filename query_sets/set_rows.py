@@ -18,6 +18,7 @@ from db.schema import (
     Run,
 )
 from db.schema import Question as QuestionTable
+from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 from gallery.collections import CollectionRow, all_collections, hold
 from gallery.model_rows import ModelRow
@@ -105,7 +106,9 @@ def add_queries(
     if not set_name.strip() or len(set_name) > 200:
         raise UsageError("a query set needs a name of 1 to 200 characters")
     _check_erased(connection, galleries, queries)
-    connection.execute(upsert(QuerySet).values(name=set_name).on_conflict_do_nothing())
+    if _set_called(connection, set_name) is None:
+        stmt = upsert(QuerySet).values(name=one_form(set_name))
+        connection.execute(stmt.on_conflict_do_nothing())
     set_id = query_set_id(connection, set_name)
     taken = _taken(connection, set_id, [query.name for query in queries])
     if taken:
@@ -204,12 +207,18 @@ def _add_question(
 
 def query_set_id(connection: Connection, name: str) -> int:
     """Raises UnknownQuerySet, suggesting the nearest name."""
-    found = connection.scalar(select(QuerySet.id).where(QuerySet.name == name))
+    found = _set_called(connection, name)
     if found is not None:
         return found
     names = list(connection.scalars(select(QuerySet.name).order_by(QuerySet.name)))
     known = f"; there are {', '.join(names)}" if names else "; see `reid query add --help`"
     raise UnknownQuerySet(f"no query set {name!r}{did_you_mean(name, names) or known}")
+
+
+def _set_called(connection: Connection, name: str) -> int | None:
+    stmt = select(QuerySet.name, QuerySet.id).where(QuerySet.name.in_(spellings(name)))
+    found = {row.name: row.id for row in connection.execute(stmt)}
+    return found.get(as_stored(name, found) or "")
 
 
 def questions_of(

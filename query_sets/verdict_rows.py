@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select, text
 
 from db.schema import Query
+from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 from gallery.collections import hold
 from query_sets.set_rows import query_set_id
@@ -53,14 +54,15 @@ def stored_query(connection: Connection, set_name: str, name: str) -> StoredQuer
     set_id = query_set_id(connection, set_name)
     found = connection.execute(
         text(
-            "SELECT q.id, ARRAY(SELECT collection_id FROM question_gallery g"
+            "SELECT q.id, q.name, ARRAY(SELECT collection_id FROM question_gallery g"
             " WHERE g.question_id = q.question_id ORDER BY 1) AS galleries"
-            " FROM query q WHERE q.query_set_id = :set AND q.name = :name"
+            " FROM query q WHERE q.query_set_id = :set AND q.name = ANY(:names)"
         ),
-        {"set": set_id, "name": name},
-    ).one_or_none()
-    if found is not None:
-        return StoredQuery(found.id, name, set_name, tuple(found.galleries))
+        {"set": set_id, "names": spellings(name)},
+    )
+    rows = {row.name: row for row in found}
+    if meant := as_stored(name, rows):
+        return StoredQuery(rows[meant].id, meant, set_name, tuple(rows[meant].galleries))
     stmt = select(Query.name).where(Query.query_set_id == set_id).order_by(Query.name)
     names = list(connection.scalars(stmt))
     known = f"; its queries are named like {names[0]!r}" if names else "; it holds none"
@@ -95,18 +97,21 @@ def images_named(
         {
             "galleries": list(query.gallery_ids),
             "ids": list(numbers.values()),
-            "paths": [word for word in words if word not in numbers],
+            "paths": [form for word in words if word not in numbers for form in spellings(word)],
         },
     )
     by_id: dict[int, GalleryImage] = {}
     by_path: dict[str, list[GalleryImage]] = {}
+    by_form: dict[str, list[GalleryImage]] = {}
     for row in rows:
         image = by_id[row.id] = GalleryImage(row.id, row.collection, row.path)
         by_path.setdefault(row.path, []).append(image)
+        by_form.setdefault(one_form(row.path), []).append(image)
     found: dict[int, GalleryImage] = {}
     for word in words:
         number = numbers.get(word)
-        own = by_path.get(word, []) if number is None else _present(by_id.get(number))
+        called = by_path.get(word) or by_form.get(one_form(word), [])
+        own = called if number is None else _present(by_id.get(number))
         if not own:
             raise NotInGallery(_not_there(connection, query, word))
         if len(own) > 1:

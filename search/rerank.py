@@ -96,7 +96,7 @@ def alone(query_D: Floats32, candidates_CD: Floats32, how: Reranking) -> Floats6
 
 
 def _together(queries_QD: Floats32, gallery_GD: Floats32, how: Reranking) -> Iterator[Floats64]:
-    from search.jaccard import encoded, neighbours, shared  # SciPy: no search needs it
+    from metrics.jaccard import encoded, neighbours, shared  # SciPy: no search needs it
 
     number = len(queries_QD)
     images_ND = np.concatenate([queries_QD, gallery_GD])

@@ -5,6 +5,7 @@ from ctypes import c_float
 from dataclasses import dataclass
 from datetime import datetime
 
+from db.spelling import spellings
 from search.filters.leaves import (
     LabelIs,
     NumberCompare,
@@ -67,9 +68,9 @@ def holds(filter: Filter, row: Row) -> bool:
         case NumberIn(field, numbers):
             return getattr(row, field) in numbers
         case TextIn(field, texts):
-            return getattr(row, field) in texts
+            return any(getattr(row, field) in spellings(text) for text in texts)
         case PathStarts(prefix):
-            return row.path.startswith(prefix)
+            return row.path.startswith(tuple(spellings(prefix)))
         case TakenCompare(op, moment):
             return row.taken is not None and bool(OPS[op](row.taken, moment))
         case TimeCompare(op, moment):

@@ -23,6 +23,7 @@ from web.render import HERE
 from web.sessions import Access
 from web.state import State
 from web.tokens import Role, Token
+from web.vitals import Vitals
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -57,7 +58,9 @@ def create_app(
     )
     known = [Token(token, Role.ADMIN), *tokens] if token else tokens
     front = Front.of(host, public_url, proxies, is_open=not known)
-    app.state.reid = State(engine, Access(known), front, device, Rates.of(per_minute))
+    app.state.reid = State(
+        engine, Access(known), front, Vitals(engine), device, Rates.of(per_minute)
+    )
     app.add_middleware(Guard, state=app.state.reid)
     add_handlers(app)
     # verdicts first: their addresses lie below those of sets, whose names may hold a slash

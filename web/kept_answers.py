@@ -10,6 +10,7 @@ from rendering.pictures import Picture
 
 KEPT_SECONDS = 15 * 60
 KEPT_MATCHES = 200_000  # of all answers together: some 300 MB
+OWN_WEIGHT = 50  # matches that an answer itself takes as much room as: its statements, its image
 
 
 class Answers:
@@ -38,8 +39,11 @@ class Answers:
         now = time.monotonic()
         for key in [key for key, (end, _) in self._kept.items() if end <= now]:
             del self._kept[key]
-        while len(self._kept) > 1 and self._matches() > KEPT_MATCHES:
-            self._kept.popitem(last=False)
+        weight = sum(_weight(picture) for _, picture in self._kept.values())
+        while len(self._kept) > 1 and weight > KEPT_MATCHES:
+            weight -= _weight(self._kept.popitem(last=False)[1][1])
 
-    def _matches(self) -> int:
-        return sum(len(picture.answer.matches) for _, picture in self._kept.values())
+
+def _weight(picture: Picture) -> int:
+    """In matches. One that found nobody has its weight too: else any number of them would stay."""
+    return OWN_WEIGHT + len(picture.answer.matches)

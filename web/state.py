@@ -12,6 +12,7 @@ from web.metrics import Meter
 from web.rate_limit import PER_MINUTE, Rates
 from web.sessions import Access
 from web.uploads import Uploads
+from web.vitals import Vitals
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,6 +25,7 @@ class State:
     engine: "Engine"
     access: Access
     front: Front
+    vitals: Vitals
     device: str | None = None
     rates: Rates = field(default_factory=lambda: Rates.of(PER_MINUTE))
     networks: Networks = field(default_factory=Networks)
@@ -32,7 +34,7 @@ class State:
     meter: Meter = field(default_factory=Meter)
 
 
-def state_of(request: Request) -> State:
+async def state_of(request: Request) -> State:  # in the event loop: it needs no thread
     state = request.app.state.reid
     assert isinstance(state, State)
     return state

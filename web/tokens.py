@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from errors import UsageError
+from files import lines_of, read_text
 
 MIN_LENGTH = 16  # characters; 43 are generated
 
@@ -63,10 +64,9 @@ def from_file(path: Path) -> list[Token]:
     Raises BadToken.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        said = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise BadToken(f"cannot read the tokens in {path}: {said}") from None
+        lines = lines_of(read_text(path, BadToken))
+    except OSError as error:
+        raise BadToken(f"cannot read the tokens in {path}: {error.strerror}") from None
     found = []
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):

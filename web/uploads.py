@@ -12,6 +12,7 @@ from gallery.sent_images import Upload
 MAX_BYTES = 16 * 2**20
 MAX_SECONDS = 60
 KEPT_BYTES = 64 * 2**20
+OWN_BYTES = 2**10  # what an upload takes beside its content, which may be tiny
 KEPT_SECONDS = 30 * 60
 MAX_NAME = 200
 
@@ -75,8 +76,13 @@ class Uploads:
         now = time.monotonic()
         for key in [key for key, (end, _) in self._kept.items() if end <= now]:
             del self._kept[key]
-        while sum(len(upload.data) for _, upload in self._kept.values()) > KEPT_BYTES:
-            self._kept.popitem(last=False)
+        size = sum(_size(upload) for _, upload in self._kept.values())
+        while size > KEPT_BYTES:
+            size -= _size(self._kept.popitem(last=False)[1][1])
+
+
+def _size(upload: Upload) -> int:
+    return OWN_BYTES + len(upload.data)
 
 
 def file_name(sent: str | None) -> str:

@@ -24,11 +24,22 @@ from psycopg import sql
 
 from db import libpq_environment
 from db.server.machine import server_settings, this_machine
+from db.server.owner import Claim
 from db.server.process import EmbeddedServerFailed, hand_over, owned, run, start
 from db.server.state import forget_dead, orphans, running
 
 USER, DATABASE = "reid", "reid"
 _PATIENCE_S = 600  # a recovery after a crash may replay much
+_ENDING_S = 5  # a server that is being stopped elsewhere may need a moment
+_SHARING = (
+    "for several machines or containers run one server and set REID_DATABASE_URL for all of them "
+    "(docs/database.md)"
+)
+# words of libpq and of the server, in English, as its locale is ours: it is not ready yet
+_NOT_UP = (
+    "Connection refused", "No such file or directory", "timeout expired", "starting up",
+    "shutting down", "not yet accepting", "recovery", "does not exist", "server closed",
+)  # fmt: skip
 _PORT = 5432  # names the socket's file where nothing listens on TCP
 _SOCKET_LIMIT = 90  # bytes; the system allows 107 with the file name
 # what a list of folders, libpq's list of hosts and a URL all take as part of a name
@@ -116,10 +127,15 @@ class EmbeddedServer:
             ) from error
 
     def stop(self) -> bool:
-        """Ends every session and shuts down cleanly; False where nothing ran."""
+        """Ends every session and shuts down cleanly; False where nothing ran.
+
+        Raises EmbeddedServerFailed where it runs out of this process' sight.
+        """
         with self._lock():
             server = running(self.data)
             if server is None:
+                if self._claim.is_held() and not orphans(self.data):
+                    raise EmbeddedServerFailed(self._out_of_sight())
                 return False
             os.kill(server.pid, signal.SIGINT)
             self._wait_for(lambda: running(self.data) is None, "stop")
@@ -167,17 +183,74 @@ class EmbeddedServer:
         if running(self.data) is None:
             # two servers in one folder would destroy it: what a killed one left must end first
             self._wait_for(lambda: not orphans(self.data), "end what was left of it")
-            forget_dead(self.data)
-            self._make_socket_folder()
-            process = start(self._arguments(), self.log)
+            lock = self._take_claim()
+            try:
+                forget_dead(self.data)
+                self._make_socket_folder()
+                self._claim.sign()
+                process = start(self._arguments(), self.log, [] if lock is None else [lock])
+            finally:
+                if lock is not None:
+                    os.close(lock)  # the server has it now
             self._wait_for(lambda: process.poll() is not None or self._answers(), "start")
         else:
-            self._wait_for(lambda: running(self.data) is None or self._answers(), "start")
+            self._wait_for(self._is_decided, "start")
         if not self._answers():
             raise EmbeddedServerFailed(
                 f"the embedded Postgres did not start: {self._last_words()}; see {self.log}"
             )
         self._prepare()
+
+    def _take_claim(self) -> int | None:
+        """What the server must inherit; None where the file system has no locks.
+
+        Raises EmbeddedServerFailed where a server lives, or may live, out of sight.
+        """
+        owner, unstopped = self._claim.owner(), (self.data / "postmaster.pid").exists()
+        try:
+            deadline = time.monotonic() + _ENDING_S
+            while (lock := self._claim.take()) is None:
+                if time.monotonic() > deadline:
+                    raise EmbeddedServerFailed(self._out_of_sight())
+                time.sleep(0.1)
+        except OSError:
+            lock = None
+        if owner and unstopped and self._claim.may_live_elsewhere(owner, locked=lock is not None):
+            if lock is not None:
+                os.close(lock)
+            raise EmbeddedServerFailed(
+                f"the embedded database in {self.home} was started on host {owner.host} and not "
+                "stopped there, and from here nobody can see whether it still runs: stop it there "
+                f"with `reid db stop`, or remove {self._claim.owner_file} if that host runs it no "
+                f"more; {_SHARING}"
+            )
+        return lock
+
+    def _out_of_sight(self) -> str:
+        owner = self._claim.owner()
+        return (
+            f"the embedded database in {self.home} is in use: it runs on host "
+            f"{owner.host if owner else 'unknown'}, where this process cannot reach it (another "
+            f"container or machine); stop it there with `reid db stop`; {_SHARING}"
+        )
+
+    def _is_decided(self) -> bool:
+        """Whether a server that runs answers, or has ended. Raises EmbeddedServerFailed where it is
+        ready, and cannot be reached from here."""
+        server = running(self.data)
+        if server is None or self._answers():
+            return True
+        if server.ready and not any(self.socket_folder.glob(".s.PGSQL.*")):
+            raise EmbeddedServerFailed(
+                f"the embedded database in {self.home} runs, but its socket in "
+                f"{self.socket_folder} is not to be seen from here; stop it where it was started, "
+                f"with `reid db stop`; {_SHARING}"
+            )
+        return False
+
+    @property
+    def _claim(self) -> Claim:
+        return Claim(self.home)
 
     def _make_socket_folder(self) -> None:
         folder = self._own_socket_folder()
@@ -224,6 +297,7 @@ class EmbeddedServer:
             user=USER,
             dbname=database,
             client_encoding="UTF8",
+            connect_timeout=10,
             autocommit=True,
         )
 
@@ -232,8 +306,13 @@ class EmbeddedServer:
             return False
         try:
             self._connect(database).close()
-        except psycopg.OperationalError:
-            return False
+        except psycopg.OperationalError as error:
+            said = " ".join(str(error).split())
+            if any(words in said for words in _NOT_UP):
+                return False
+            raise EmbeddedServerFailed(
+                f"the embedded Postgres refuses: {said.split('FATAL: ')[-1].strip()}"
+            ) from None
         return True
 
     def _arguments(self) -> list[str]:

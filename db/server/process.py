@@ -115,8 +115,11 @@ def run(name: str, arguments: Sequence[str]) -> None:
         raise EmbeddedServerFailed(f"{name} failed: {tail}")
 
 
-def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
-    """Starts `postgres` detached from this process and its terminal, writing to `log`."""
+def start(
+    arguments: Sequence[str], log: Path, inherits: Sequence[int] = ()
+) -> "subprocess.Popen[Any]":
+    """Starts `postgres` detached from this process and its terminal, writing to `log`; it keeps the
+    file descriptors that it `inherits`."""
     # failed statements stand in the log, with what was asked
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
         process = subprocess.Popen(
@@ -128,6 +131,7 @@ def start(arguments: Sequence[str], log: Path) -> "subprocess.Popen[Any]":
             stdout=output,
             stderr=output,
             start_new_session=True,
+            pass_fds=inherits,
         )
     _started.append(process)
     return process

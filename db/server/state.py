@@ -9,12 +9,14 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Running:
-    """A living server. `sockets` and `tcp_host` are None where it has opened none (yet)."""
+    """A living server. `sockets` and `tcp_host` are None where it has opened none (yet); `ready`
+    says that it takes connections."""
 
     pid: int
     port: int
     sockets: Path | None
     tcp_host: str | None
+    ready: bool = False
 
 
 def running(data: Path) -> Running | None:
@@ -28,7 +30,8 @@ def running(data: Path) -> Running | None:
     if _PROC.exists() and not _works_in(pid, data):
         return None  # another process has got the number of a server that was killed
     sockets, host = (line.strip() for line in (*lines[4:6], "", "")[:2])
-    return Running(pid, port, Path(sockets) if sockets else None, host or None)
+    ready = len(lines) > 7 and lines[7].strip() in ("ready", "standby")
+    return Running(pid, port, Path(sockets) if sockets else None, host or None, ready)
 
 
 def orphans(data: Path) -> list[int]:

@@ -72,7 +72,7 @@ def _bars(file: str, title: str, rows: Sequence[ColumnMetrics | GroupMetrics]) -
         Panel("accuracy", "share of images that are right", accuracy),
         Panel("balanced accuracy", "mean share over the values that occur", balanced),
     ]
-    better = sum(row.accuracy > row.majority_accuracy for row in rows)
+    better = sum((row.accuracy or 0) > (row.majority_accuracy or 0) for row in rows)
     return Drawing(
         file=file,
         title=title,
@@ -133,7 +133,7 @@ def _groups(groups: Sequence[GroupMetrics]) -> Table:
                         group.majority_balanced_accuracy,
                     ),
                 ),
-                group.majority,
+                group.majority or "nobody knows",
             )
             for group in groups
         ],

@@ -91,7 +91,10 @@ class JointNet(nn.Module):
 
     def training_outputs(self, images_NCHW: Tensor) -> Training:
         """The embedding before and after the neck, and the logits, for the losses."""
-        maps_NFHW = self.trunk(images_NCHW).float()
+        return self.heads(self.trunk(images_NCHW).float())
+
+    def heads(self, maps_NFHW: Tensor) -> Training:
+        """The same from the trunk's feature maps, (N, 1280, H/16, W/16) in 32 bit."""
         pooled_NF = _mean(maps_NFHW)
         # tensor_split and not chunk: three bands of eight rows are 3, 3 and 2 rows, none is lost
         bands = torch.tensor_split(maps_NFHW, len(self.bands), dim=2) if self.bands else ()

@@ -7,17 +7,54 @@ width 1.0), so that ImageNet weights map onto them tensor for tensor.
 
 # N images, C channels, H and W pixels
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from models.mobilenet_v2 import LAST, STEM, Block, blocks
 
 
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution without bias that may multiply in bfloat16 while it is trained.
+
+    These hold nearly all of the network's products. On a CPU with tile instructions they are worth
+    doing in 16 bit; filters by channel and normalisation are not, and stay in 32 bit.
+    """
+
+    in_bfloat16 = False
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.in_bfloat16 and self.training):
+            return super().forward(input)
+        return nn.functional.conv2d(input.bfloat16(), self.weight.bfloat16()).float()
+
+
+def has_tiles() -> bool:
+    """Whether this CPU multiplies matrices of bfloat16 in tiles (AMX), where torch can tell."""
+    capabilities: Callable[[], dict[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(capabilities().get("amx_bf16"))
+
+
+def multiply_in_bfloat16(trunk: nn.Module) -> None:
+    """Make every pointwise convolution of `trunk` train in bfloat16; evaluation stays in 32 bit."""
+    for module in trunk.modules():
+        if isinstance(module, Pointwise):
+            module.in_bfloat16 = True
+
+
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> nn.Sequential:
+    if kernel == 1:
+        filters: nn.Conv2d = Pointwise(inputs, outputs)
+    else:
+        filters = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        filters,
         nn.BatchNorm2d(outputs),
         nn.ReLU6(inplace=True),
     )
@@ -32,7 +69,7 @@ class InvertedResidual(nn.Module):
         layers: list[nn.Module] = [] if block.expansion == 1 else [_conv(block.inputs, hidden, 1)]
         layers += [
             _conv(hidden, hidden, 3, block.stride, groups=hidden),
-            nn.Conv2d(hidden, block.outputs, 1, bias=False),
+            Pointwise(hidden, block.outputs),
             nn.BatchNorm2d(block.outputs),
         ]
         self.conv = nn.Sequential(*layers)

@@ -1,8 +1,9 @@
-"""A training folder in memory: pixels, identities, cameras, attribute values."""
+"""Training folders in memory: pixels, identities, cameras, attribute values."""
 
 # N images, C=27 columns, H and W pixels
 
 import random
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from errors import UsageError
-from images.annotations import read_annotations
+from images.annotations import UNKNOWN, read_annotations
 from images.decode import UnreadableImage, decode, read_file
 from images.names import facts_of
 from images.preprocessing import Pixels, Preprocessing
 from metrics.reid import single_query_mask
+from vocabulary import COLUMNS
 
 Ints = npt.NDArray[np.int64]
+SET_STRIDE = 10**9  # a person of the k-th folder has the number k * SET_STRIDE + pid
 
 
 class BadTrainingData(UsageError):
@@ -25,7 +28,11 @@ class BadTrainingData(UsageError):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images with their labels, in sorted order of file names; all of one length."""
+    """Images with their labels, in sorted order of file names; all of one length.
+
+    A camid of -1 and a value of 0 are unknown. Of several folders, persons and known cameras of the
+    k-th are numbered from k * `SET_STRIDE`: equal numbers of two folders are two people.
+    """
 
     names: tuple[str, ...]
     pixels_NHWC: Pixels
@@ -55,47 +62,82 @@ class LabelledImages:
         )
 
 
-def load_training_folder(folder: Path, preprocessing: Preprocessing) -> LabelledImages:
-    """Reads `train/` and `annotations_train.csv` of `folder`; junk and distractors are left out.
+def load_training_folders(folders: Sequence[Path], preprocessing: Preprocessing) -> LabelledImages:
+    """Read several folders as one set of images, each as `load_training_folder` reads it."""
+    sets = [load_training_folder(folder, preprocessing) for folder in folders]
+    shifts = [SET_STRIDE * k for k in range(len(sets))]
+    return LabelledImages(
+        tuple(name for images in sets for name in images.names),
+        np.concatenate([images.pixels_NHWC for images in sets]),
+        np.concatenate([images.pids_N + k for images, k in zip(sets, shifts, strict=True)]),
+        np.concatenate(
+            [
+                np.where(images.camids_N < 0, -1, images.camids_N + k)
+                for images, k in zip(sets, shifts, strict=True)
+            ]
+        ),
+        np.concatenate([images.values_NC for images in sets]),
+    )
 
-    An annotation without images is no error: see `people_without_images`. Raises BadTrainingData
-    for a missing folder, a person annotated twice, an image of a person without annotation or that
-    cannot be read, or fewer than two people; BadAnnotations as `read_annotations` does.
+
+def load_training_folder(folder: Path, preprocessing: Preprocessing) -> LabelledImages:
+    """Read `folder/train/`, or `folder` itself, and the annotations; junk and distractors are left
+    out.
+
+    Annotations are `folder/annotations_train.csv`, or `NAME-attributes.csv` beside a folder NAME;
+    a person without a row has no known attribute, and neither has anybody without a file. A camera
+    of 0 is not known. Raises BadTrainingData for a missing folder, a person annotated twice, an
+    image that cannot be read, or fewer than two people; BadAnnotations as `read_annotations` does.
     """
-    if not (folder / "train").is_dir():
-        raise BadTrainingData(f"no folder {folder / 'train'}: expected PPPP_cC_NNNNNNNNN.jpg in it")
-    values_of = _values_of_people(folder / "annotations_train.csv")
+    nested = (folder / "train").is_dir()
+    within = folder / "train" if nested else folder
     labelled = []
-    for path in sorted((folder / "train").glob("*.jpg")):
+    for path in sorted(within.glob("*.jpg")):
         pid, camid = facts_of(path.name)
         if pid is not None and pid > 0:
-            labelled.append((path, pid, -1 if camid is None else camid))
-    unknown = sorted({pid for _, pid, _ in labelled} - set(values_of))
-    if unknown:
+            labelled.append((path, pid, camid or -1))
+    if not labelled and not nested:
         raise BadTrainingData(
-            f"{len(unknown)} people of {folder / 'train'} have no annotation, the first is "
-            f"{unknown[0]}; add them to annotations_train.csv or move their images away"
+            f"no image of a person in {folder / 'train'} or {folder}: expected "
+            "PPPP_cC_NNNNNNNNN.jpg there"
         )
     if len({pid for _, pid, _ in labelled}) < 2:
-        raise BadTrainingData(f"{folder / 'train'} holds fewer than two people")
+        raise BadTrainingData(f"{within} holds fewer than two people")
+    values_of = _values_of_people(folder)
+    unknown = (UNKNOWN,) * len(COLUMNS)
     return LabelledImages(
         tuple(path.name for path, _, _ in labelled),
         np.stack([_pixels(path, preprocessing) for path, _, _ in labelled]),
         np.array([pid for _, pid, _ in labelled]),
         np.array([camid for _, _, camid in labelled]),
-        np.array([values_of[pid] for _, pid, _ in labelled]),
+        np.array([values_of.get(pid, unknown) for _, pid, _ in labelled]),
     )
 
 
-def people_without_images(folder: Path, images: LabelledImages) -> list[int]:
-    """The annotated people of `folder` who have no image among `images`."""
-    annotated = _values_of_people(folder / "annotations_train.csv")
-    return sorted(set(annotated) - set(images.pids))
+def people_without_images(folder: Path, pids: Collection[int]) -> list[int]:
+    """The annotated people of `folder` who are not among `pids`."""
+    return sorted(set(_values_of_people(folder)) - set(pids))
 
 
-def _values_of_people(path: Path) -> dict[int, tuple[int, ...]]:
+def people_by_space(pids: Sequence[int], spaces: Sequence[str]) -> dict[str, list[int]]:
+    """Each folder's own person numbers under the name of its identity space."""
+    own = [
+        [pid - k * SET_STRIDE for pid in pids if pid // SET_STRIDE == k] for k in range(len(spaces))
+    ]
+    return dict(zip(spaces, own, strict=True))
+
+
+def _annotations_of(folder: Path) -> Path | None:
+    """The annotation file of a training folder, None where there is none."""
+    beside = folder.resolve().with_name(f"{folder.resolve().name}-attributes.csv")
+    places = (folder / "annotations_train.csv", beside)
+    return next((path for path in places if path.exists()), None)
+
+
+def _values_of_people(folder: Path) -> dict[int, tuple[int, ...]]:
+    path = _annotations_of(folder)
     found: dict[int, tuple[int, ...]] = {}
-    for pid, values in read_annotations(path).items():
+    for pid, values in read_annotations(path).items() if path else ():
         if pid.isdecimal():
             if int(pid) in found:
                 raise BadTrainingData(f"{path}: person {int(pid)} occurs twice, also as {pid!r}")

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from models.checkpoint import BadCheckpoint, Header, content_hash, read_header
 from models.nets.load import save
+from models.training.data import people_by_space
 from models.training.joint_training import JointTraining
 from models.training.measure import measured
 
@@ -13,24 +15,24 @@ from models.training.measure import measured
 def finish(
     training: JointTraining,
     path: Path,
-    identity_space: str,
+    spaces: Sequence[str],
     strangers: Sequence[Path] = (),
     twin: Path | None = None,
 ) -> Header:
     """Saves the network in 16 bit, measures what was saved on the people held out, and writes the
     figures and the calibrated distance into its header.
 
-    `strangers` are image files of other people: the gallery's distractors. A network that was
-    trained on everybody takes both from its `twin`, a checkpoint of the same recipe that was
-    trained without some of them, and says so. Raises BadCheckpoint for another kind of twin.
+    Person numbers are of `spaces`, one for each training folder. `strangers` are image files of
+    other people: the gallery's distractors. A network that was trained on everybody takes both from
+    its `twin`, a checkpoint of the same recipe that was trained without some of them, and says so.
+    Raises BadCheckpoint for another kind of twin.
     """
     net = training.finished()
     header = Header(
         architecture=net.architecture,
         preprocessing=training.preprocessing,
         flip_average=training.recipe.flip_average,
-        trained_pids=tuple(training.pids),
-        identity_space=identity_space,
+        **trained_on(training.pids, spaces),
         recipe={**training.recipe.to_json(), "origin": training.origin},
     )
     if twin and not training.held_out.names:
@@ -40,6 +42,16 @@ def finish(
         header = measured(path, header, training.held_out, strangers, training.recipe.seed)
     save(path, net, header, half=True)
     return header
+
+
+def trained_on(pids: Sequence[int], spaces: Sequence[str]) -> dict[str, Any]:
+    """What a header says of the people trained on, whose numbers are of these spaces."""
+    people = {space: tuple(own) for space, own in people_by_space(pids, spaces).items()}
+    return {
+        "trained_pids": people[spaces[0]],
+        "identity_space": spaces[0],
+        "trained_people": people,
+    }
 
 
 def like_its_twin(header: Header, path: Path) -> Header:

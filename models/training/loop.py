@@ -46,6 +46,20 @@ class EpochReport:
         return {**own, **self.figures}
 
 
+@dataclass(frozen=True)
+class StepReport:
+    """One step of the run: `step` of `steps` in `epoch` of `epochs`, all from 1; `images` so
+    far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    images: int
+    loss: float
+    rate: float
+
+
 class _Step(nn.Module):
     """A batch's losses as a module's forward, which is what averages gradients over processes."""
 
@@ -67,7 +81,8 @@ class Loop:
     """One run of a task in `folder`, and where it stands; goes on where `last.pt` says.
 
     With `patience` it ends early, after so many epochs without a better decisive figure. `tell`
-    gets what a person should know. Raises TrainingFailed for a folder with another run.
+    gets what a person should know, `on_step` each step. Raises TrainingFailed for a folder with
+    another run.
     """
 
     task: Task
@@ -76,8 +91,10 @@ class Loop:
     ranks: Ranks = ALONE
     show: bool = False
     tell: Callable[[str], object] = lambda _: None
+    on_step: Callable[[StepReport], object] = lambda _: None
     epoch: int = 0
     steps: int = 0
+    images: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -132,6 +149,7 @@ class Loop:
         for step, batch in enumerate(batches):
             rate = self._set_rate(self.epoch + step / len(batches))
             every.append(self._one_step(batch, rng))
+            self._tell_step(step, len(batches), batch, every[-1], rate)
             if log:
                 log.numbers("loss", _with_total(every[-1]), self.steps + step)
                 log.numbers("training", {"rate": rate}, self.steps + step)
@@ -140,6 +158,17 @@ class Loop:
                 bar.set_postfix(loss=f"{np.mean(recent):.3f}", refresh=False)
                 bar.update()
         return self._end_epoch(every, log)
+
+    def _tell_step(
+        self, step: int, steps: int, batch: Ints, losses: Mapping[str, float], rate: float
+    ) -> None:
+        self.images += len(batch)
+        self.on_step(
+            StepReport(
+                self.epoch + 1, self.task.recipe.epochs, step + 1, steps,
+                self.images, sum(losses.values()), rate,
+            )
+        )  # fmt: skip
 
     def _one_step(self, batch: Ints, rng: np.random.Generator) -> dict[str, float]:
         share = self.ranks.share(batch, self.task.together)

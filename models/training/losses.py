@@ -48,26 +48,34 @@ def contrastive(a_ND: Tensor, b_ND: Tensor, same_N: Tensor, margin: float = 2.0)
 class ColumnCrossEntropy(nn.Module):
     """Weighted cross-entropy of the 27 columns, (N, 56) logits against (N, 27) values from 1.
 
-    The weight of a value is (share of its column's most even split / its own share) ** `power`,
-    at most `limit`: with `power` 0 every value counts the same.
+    A value of 0 is unknown and teaches nothing; a column that a batch knows nobody of gives 0. The
+    weight of a value is (share of its column's most even split / its own share) ** `power`, at most
+    `limit`: with `power` 0 every value counts the same.
     """
 
     def __init__(self, values_PC: Tensor, power: float = 0.5, limit: float = 4.0) -> None:
         super().__init__()
         for position, size in enumerate(_SIZES):
-            counts = torch.bincount(values_PC[:, position] - 1, minlength=size).clamp_min(1)
+            known = values_PC[:, position][values_PC[:, position] > 0]
+            counts = torch.bincount(known - 1, minlength=size).clamp_min(1)
             even = counts.sum() / size
             weight = (even / counts).pow(power).clamp(1 / limit, limit)
             self.register_buffer(f"weight_{position}", weight, persistent=False)
 
     def forward(self, logits_NA: Tensor, values_NC: Tensor) -> Tensor:
         losses = [
-            functional.cross_entropy(
-                part, values_NC[:, position] - 1, weight=self.get_buffer(f"weight_{position}")
-            )
+            self._column(position, part, values_NC[:, position] - 1)
             for position, part in enumerate(torch.split(logits_NA, _SIZES, dim=1))
         ]
         return torch.stack(losses).mean()
+
+    def _column(self, position: int, logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+        weight = self.get_buffer(f"weight_{position}")
+        summed = functional.cross_entropy(
+            logits_NV, targets_N, weight=weight, ignore_index=-1, reduction="sum"
+        )
+        known = targets_N >= 0
+        return summed / (weight[targets_N.clamp_min(0)] * known).sum().clamp_min(1e-6)
 
 
 class CosineIdentity(nn.Module):

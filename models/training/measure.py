@@ -43,8 +43,7 @@ def measured(
     scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC))
     strangers_SD = _run(extractor, _files(strangers, extractor))[1]
     threshold, why_not = _calibrated(held_out, embeddings_ND, strangers_SD)
-    attributes = measure_attributes(held_out, scores_NA)
-    cutoffs, with_cutoffs = chosen_cutoffs(held_out, scores_NA, attributes)
+    cutoffs, attributes = _attributes(held_out, scores_NA)
     return replace(
         header,
         cutoffs=cutoffs,
@@ -57,14 +56,27 @@ def measured(
         metrics={
             "reid": _reid(held_out, embeddings_ND, strangers_SD[:0]),
             "reid_with_distractors": _reid(held_out, embeddings_ND, strangers_SD),
-            "attributes": attribute_figures(attributes),
-            "attributes_with_cutoffs": with_cutoffs,
+            **attributes,
         },
         notes=(
             f"measured on {len(held_out.pids)} people never trained on (split seed {seed}), "
             f"single query, same camera left out{why_not}"
         ),
     )
+
+
+def _attributes(
+    held_out: LabelledImages, scores_NA: FloatRows
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """(cut-offs, figures without and with them); nothing where no attribute is known."""
+    if not held_out.values_NC.any():
+        return {}, {}
+    found = measure_attributes(held_out, scores_NA)
+    cutoffs, with_cutoffs = chosen_cutoffs(held_out, scores_NA, found)
+    return cutoffs, {
+        "attributes": attribute_figures(found),
+        "attributes_with_cutoffs": with_cutoffs,
+    }
 
 
 def chosen_cutoffs(
@@ -76,7 +88,7 @@ def chosen_cutoffs(
     rest = [column for column in found.columns if column.name not in {c.name for c in chosen}]
     judged: list[ColumnCutoff | ColumnMetrics] = [*chosen, *rest]
     figures = {
-        "mean_accuracy": float(np.mean([column.accuracy for column in judged])),
+        "mean_accuracy": mean_of_known([column.accuracy for column in judged]),
         "mean_balanced_accuracy": mean_of_known([column.balanced_accuracy for column in judged]),
         "cross_fitted": True,
     }

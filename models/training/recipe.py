@@ -22,7 +22,10 @@ __all__ = ["BadRecipe", "JointRecipe", "read_joint_recipe"]
 @dataclass(frozen=True)
 class JointRecipe(Recipe):
     """How the joint network is trained. `rate` is per step, `height` and `width` are in pixels,
-    `junk` is a number of made junk crops in each batch.
+    `junk` is a number of made junk crops in each batch, `singles` of images of people with one
+    image only, who teach attributes and quality. In the first `small_epochs` the network sees two
+    thirds of the height and width, at less than half the cost. With `other_cameras_first` a
+    person's images in a batch come from as many cameras as there are.
 
     Raises BadRecipe for a value of the wrong type or out of its range.
     """
@@ -46,6 +49,9 @@ class JointRecipe(Recipe):
     whitening: float
     score_weight: float
     flip_average: bool
+    singles: int = 0
+    small_epochs: int = 0
+    other_cameras_first: bool = False
 
     RULES: ClassVar[Mapping[str, Rule]] = {
         **Recipe.RULES,
@@ -68,6 +74,9 @@ class JointRecipe(Recipe):
         "whitening": SHARE,
         "score_weight": NOT_NEGATIVE,
         "flip_average": YES_OR_NO,
+        "singles": whole(0),
+        "small_epochs": whole(0),
+        "other_cameras_first": YES_OR_NO,
     }
 
 

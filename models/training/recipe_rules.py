@@ -3,11 +3,12 @@
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from errors import UsageError, did_you_mean
+from files import read_text
 from models.training.augment import Augmentation
 
 _FOLDER = Path(__file__).parent.parent / "recipes"
@@ -59,6 +60,14 @@ AUGMENTATION_RULES: Mapping[str, Rule] = {
     "pad": whole(0),
     "erase": PROBABILITY,
     "light": PROBABILITY,
+    "cast": PROBABILITY,
+    "gamma": PROBABILITY,
+    "grey": PROBABILITY,
+    "blur": PROBABILITY,
+    "low_resolution": PROBABILITY,
+    "jpeg": PROBABILITY,
+    "cut": PROBABILITY,
+    "partial": PROBABILITY,
 }
 
 
@@ -95,11 +104,11 @@ class Recipe:
         """The recipe at `path`, or the one that ships as `name`. Raises BadRecipe."""
         path = path or _FOLDER / f"{name}.toml"
         try:
-            return cls._from_document(tomllib.loads(path.read_text(encoding="utf-8")))
+            text = read_text(path, BadRecipe)
         except FileNotFoundError:
             raise BadRecipe(f"no recipe {path}; the shipped ones are in {_FOLDER}") from None
-        except UnicodeDecodeError:
-            raise BadRecipe(f"{path} is no {name} recipe: it is no UTF-8 text") from None
+        try:
+            return cls._from_document(tomllib.loads(text))
         except (tomllib.TOMLDecodeError, BadRecipe) as error:
             raise BadRecipe(f"{path} is no {name} recipe: {error}") from None
 
@@ -110,7 +119,8 @@ class Recipe:
             raise BadRecipe(f"augmentation is {augmentation!r}, expected a table [augmentation]")
         _check_keys("", document, list(cls.RULES))
         _check_keys("augmentation.", augmentation, list(AUGMENTATION_RULES))
-        missing = [key for key in cls.RULES if key not in document]
+        optional = {f.name for f in fields(cls) if f.default is not MISSING}
+        missing = [key for key in cls.RULES if key not in document and key not in optional]
         if missing:
             raise BadRecipe(f"no {', '.join(missing)}")
         return cls(**document, augmentation=replace(cls.AUGMENTATION, **augmentation))

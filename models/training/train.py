@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.training.data import LabelledImages
     from models.training.distributed import Ranks
     from models.training.joint_training import JointTraining
+    from models.training.loop import StepReport
     from models.training.seed_training import AttributesTraining, SiameseTraining
 
 START, SHIPPED = ("imagenet", "none"), "default"
@@ -24,27 +25,54 @@ CHECKPOINT = "model.safetensors"
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. `strangers` is a folder of other people, for calibration and figures;
-    `patience` ends the run early, after so many epochs that are not better."""
+    """How to train. `data` are folders, `identities` the spaces of their person numbers, by default
+    the folder's name after the first. `strangers` is a folder of other people, for calibration and
+    figures; `patience` ends the run early, after so many epochs that are not better."""
 
-    data: Path
+    data: tuple[Path, ...]
     out: Path
     recipe: Path | None = None
     epochs: int | None = None
     device: str | None = None
     start: str = "imagenet"
     strangers: Path | None = None
-    identities: str = "default"
+    identities: tuple[str, ...] = ()
     patience: int | None = None
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.identities) > len(self.data):
+            raise UsageError(
+                "more --identities than --data; name one space for each folder at most"
+            )
+        if len(set(self.spaces)) < len(self.spaces):
+            raise UsageError(
+                "two folders of --data have one space of person numbers; give --identities for each"
+            )
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """The identity space of each folder."""
+        names = ("default", *(path.resolve().name for path in self.data[1:]))
+        return (*self.identities, *names[len(self.identities) :])
+
+    @property
+    def only_space(self) -> str:
+        """The identity space of the one folder. Raises UsageError for several: the report's recipe
+        trains on one data set."""
+        if len(self.data) > 1:
+            raise UsageError("this recipe trains on one --data; `train joint` takes several")
+        return self.spaces[0]
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Whom training tells how it goes: notes, and after each epoch its number, loss and figures.
-    `show` is whether a bar makes sense."""
+    """Whom training tells how it goes: notes, each step, and after each epoch its number, loss and
+    figures. `show` is whether a bar makes sense."""
 
     note: Callable[[str], object] = lambda _: None
     epoch: Callable[[int, float, Mapping[str, Any]], object] = lambda *_: None
+    step: "Callable[[StepReport], object]" = lambda _: None
     show: bool = False
 
 
@@ -70,6 +98,7 @@ def train_attributes(
     from models.training.seed_training import IMAGENET, AttributesTraining
     from models.training.training_state import LAST
 
+    space = options.only_space
     recipe = AttributesRecipe.read("seed-attributes", options.recipe)
     recipe = recipe.with_changes(epochs=options.epochs, **changes)
     with joined(options.device) as (ranks, device):
@@ -83,7 +112,7 @@ def train_attributes(
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish_attributes(training, path, options.identities)
+        return path, finish_attributes(training, path, space)
 
 
 def train_siamese(
@@ -105,13 +134,14 @@ def train_siamese(
     from models.training.seed_recipe import SiameseRecipe
     from models.training.seed_training import SiameseTraining
 
+    space = options.only_space
     recipe = SiameseRecipe.read("seed-siamese", options.recipe)
     recipe = recipe.with_changes(epochs=options.epochs, **changes)
     strangers = _strangers(options)
     trained = read_attributes(attributes)
     with joined(options.device) as (ranks, device):
         images = _images(options, SEED, ranks, listener)
-        check_people(images, recipe, trained.header, options.identities)
+        check_people(images, recipe, trained.header, space)
         training = SiameseTraining(
             images, recipe, device,
             attributes=trained.net, trunk=trained.trunk, origin=trained.content,
@@ -120,7 +150,7 @@ def train_siamese(
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish_siamese(training, trained, path, options.identities, strangers)
+        return path, finish_siamese(training, trained, path, space, strangers)
 
 
 def train_joint(
@@ -148,12 +178,15 @@ def train_joint(
     with joined(options.device) as (ranks, device):
         pixels = joint_preprocessing(recipe.height, recipe.width)
         images = _images(options, pixels, ranks, listener)
-        training = JointTraining(images, recipe, device, on_all=on_all, **_joint_start(options))
+        training = JointTraining(
+            images, recipe, device,
+            on_all=on_all, compiled=options.compiled, **_joint_start(options),
+        )  # fmt: skip
         _run(training, options, ranks, listener)
         if not ranks.first:
             return None
         path = options.out / CHECKPOINT
-        return path, finish(training, path, options.identities, strangers, twin)
+        return path, finish(training, path, options.spaces, strangers, twin)
 
 
 def _joint_start(options: TrainOptions) -> dict[str, Any]:
@@ -187,7 +220,9 @@ def _run(
         raise UsageError("--patience needs people held out; raise `held_out` in the recipe")
     if not ranks.first:
         listener = QUIET
-    loop = Loop(training, options.out, options.patience, ranks, listener.show, listener.note)
+    loop = Loop(
+        training, options.out, options.patience, ranks, listener.show, listener.note, listener.step
+    )
     if loop.epoch:
         listener.note(f"going on after epoch {loop.epoch} of {training.recipe.epochs}")
     loop.run(lambda report: listener.epoch(report.epoch, report.loss, report.figures))
@@ -198,15 +233,17 @@ def _run(
 def _images(
     options: TrainOptions, preprocessing: "Preprocessing", ranks: "Ranks", listener: Listener
 ) -> "LabelledImages":
-    from models.training.data import load_training_folder, people_without_images
+    from models.training.data import load_training_folders, people_by_space, people_without_images
 
-    images = load_training_folder(options.data, preprocessing)
-    missing = people_without_images(options.data, images)
-    if missing and ranks.first:
-        listener.note(
-            f"{len(missing)} people of annotations_train.csv have no image, the first is "
-            f"{missing[0]}; training goes on without them"
-        )
+    images = load_training_folders(options.data, preprocessing)
+    people = people_by_space(images.pids, options.spaces)
+    for folder, space in zip(options.data, options.spaces, strict=True) if ranks.first else ():
+        missing = people_without_images(folder, people[space])
+        if missing:
+            listener.note(
+                f"{len(missing)} annotated people of {folder} have no image, the first is "
+                f"{missing[0]}; training goes on without them"
+            )
     return images
 
 

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.types import TypeEngine
 
 from db.schema import Collection, Feature, Image
+from db.spelling import spellings
 from search.filters.leaves import (
     LabelIs,
     NumberCompare,
@@ -101,10 +102,12 @@ def _leaf(leaf: Leaf) -> Condition:
             return and_(column.is_not(None), _one_of(column, numbers, type_))
         case TextIn(field, texts):
             text_column = Collection.name if field == "collection" else Image.path
-            return _one_of(text_column, texts, Text())
+            written = [form for name in texts for form in spellings(name)]
+            return _one_of(text_column, written, Text())
         case PathStarts(prefix):
-            found: Condition = func.starts_with(Image.path, literal(prefix, Text))
-            return found
+            return or_(
+                *(func.starts_with(Image.path, literal(form, Text)) for form in spellings(prefix))
+            )
         case TakenCompare(op, moment):
             taken = Image.captured_at
             return and_(taken.is_not(None), COMPARE[op](taken, moment))

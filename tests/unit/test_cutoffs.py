@@ -57,6 +57,8 @@ def test_a_rare_value_with_low_scores_gets_a_cutoff() -> None:
     assert found.balanced_accuracy is not None
     assert found.balanced_accuracy_without < 0.6
     assert found.balanced_accuracy > 0.95
+    assert found.accuracy is not None
+    assert found.accuracy_without is not None
     assert found.accuracy > found.accuracy_without
 
 

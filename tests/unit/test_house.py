@@ -172,6 +172,10 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
+def test_reading_text_needs_nothing_but_errors() -> None:
+    assert imported_names(ROOT / "files.py") <= {"errors", *sys.stdlib_module_names}
+
+
 @pytest.mark.parametrize("name", ["errors", "vocabulary"])
 def test_what_everybody_imports_needs_the_standard_library_only(name: str) -> None:
     assert imported_names(ROOT / f"{name}.py") <= sys.stdlib_module_names

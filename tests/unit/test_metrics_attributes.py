@@ -236,6 +236,7 @@ def test_groups_and_confusions_equal_a_loop(case: Case) -> None:
         assert ("several" in group.confusion) == (len(pairs) > truths.total())
         if truths:
             assert group.majority_accuracy == pytest.approx(max(truths.values()) / len(pairs))
+            assert group.majority is not None
             assert truths[group.majority] == max(truths.values())
         recalls = [counts[word, word] / count for word, count in truths.items()]
         if len(truths) > 1:
@@ -279,5 +280,42 @@ def test_average_precision_counts_equal_scores_as_one_step() -> None:
 
 
 def test_no_image_at_all() -> None:
-    with pytest.raises(ValueError, match=r"^expected at least one image$"):
+    with pytest.raises(ValueError, match=r"^expected at least one image with a known value$"):
         drawn_case(0, seed=4).evaluate()
+
+
+@settings(deadline=None)
+@given(case=cases(), seed=st.integers(0, 1000))
+def test_what_is_unknown_is_left_out_column_by_column(case: Case, seed: int) -> None:
+    """A column's figures are those of its known images alone, whatever else is unknown."""
+    rng = np.random.default_rng(seed)
+    known_NC = rng.random(case.truth_NC.shape) < 0.7
+    if not known_NC.any():
+        return
+    found = Case(np.where(known_NC, case.truth_NC, 0), case.decided_NC, case.scores_NA).evaluate()
+    assert found.num_unknown == int((~known_NC).sum())
+    for c, column in enumerate(found.columns):
+        keep = known_NC[:, c]
+        assert column.num_images == keep.sum()
+        if not keep.any():
+            assert (column.accuracy, column.majority_accuracy) == (None, None)
+            continue
+        alone = evaluate_attributes(
+            case.truth_NC[keep], case.decided_NC[keep], case.scores_NA[keep],
+            case.identities_N[keep],
+        )  # fmt: skip
+        assert column == alone.columns[c]
+    bits_NA = np.repeat(known_NC, [NUM_VALUES[name] for name in COLUMNS], axis=1)
+    right_NA = onehot(case.truth_NC) == onehot(case.decided_NC)
+    shares = [right_NA[bits_NA[:, a], a].mean() for a in range(56) if bits_NA[:, a].any()]
+    assert found.bits_accuracy == pytest.approx(np.mean(shares))
+
+
+def test_a_group_needs_all_of_its_columns() -> None:
+    case = drawn_case(6, 3)
+    truth_NC = case.truth_NC.copy()
+    truth_NC[:, COLUMNS.index("upred")] = 0
+    found = Case(truth_NC, case.decided_NC, case.scores_NA).evaluate()
+    assert found.group("upper_color").accuracy is None
+    assert found.group("upper_color").majority is None
+    assert found.group("lower_color") == case.evaluate().group("lower_color")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 import metrics.calibration
 import models.nets.joint_net
@@ -34,34 +34,9 @@ from models.training.joint_training import JointTraining
 from models.training.loop import Loop
 from models.training.recipe import BadRecipe, JointRecipe, read_joint_recipe
 from models.training.start import start_from_checkpoint
+from tests.tiny_joint import RECIPE, TinyTrunk
 
 CPU = torch.device("cpu")
-RECIPE = JointRecipe(
-    epochs=2, height=128, width=64, people=4, images=2, junk=2, rate=3e-3, weight_decay=5e-4,
-    warmup_epochs=1, label_smoothing=0.1, identity_scale=16.0, identity_margin=0.2, part_weight=0.5,
-    triplet_weight=1.0, attribute_weight=1.0, quality_weight=1.0, rare_power=0.5, whitening=0.0,
-    score_weight=0.0, flip_average=False, held_out=0.25, seed=7, augmentation=Augmentation(),
-)  # fmt: skip
-
-
-class TinyTrunk(nn.Module):
-    """Images (N, 3, H, W) to maps (N, 16, H/16, W/16)."""
-
-    num_features = 16
-
-    def __init__(self, last_stride: int = 1) -> None:
-        super().__init__()
-        assert last_stride == 1
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 3, 4, 1, bias=False),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Conv2d(8, 16, 3, 4, 1),
-        )
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        features: Tensor = self.features(images_NCHW)
-        return features
 
 
 @pytest.fixture(autouse=True)
@@ -262,7 +237,7 @@ def test_people_with_one_image_each_can_be_trained_on(
     assert "accuracy" in report.figures
 
 
-# Recipes and augmentation
+# Recipes
 
 
 def test_the_shipped_recipe_reads_and_another_is_told_what_is_wrong(tmp_path: Path) -> None:
@@ -293,7 +268,7 @@ def test_the_shipped_recipe_reads_and_another_is_told_what_is_wrong(tmp_path: Pa
         ("[augmentation]\nflipp = 1", "unknown key augmentation.flipp; did you mean 'flip'?"),
         ("augmentation = 3", "augmentation is 3, expected a table"),
         ("epoch = 3", "unknown key epoch; did you mean 'epochs'?"),
-        ("# caf\xe9", "it is no UTF-8 text"),
+        ("# caf\xe9", "no UTF-8 text; save the file as UTF-8"),
     ],
 )
 def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: str) -> None:
@@ -304,23 +279,6 @@ def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: st
     with pytest.raises(BadRecipe) as caught:
         read_joint_recipe(path)
     assert str(caught.value).startswith(f"{path} is no joint recipe: {why}")
-
-
-def test_augmentation_changes_a_copy_and_follows_its_seed(images: LabelledImages) -> None:
-    pixels_NHWC = images.pixels_NHWC[:6]
-    before = pixels_NHWC.copy()
-    augmented = [Augmentation()(pixels_NHWC, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(pixels_NHWC, before)
-    np.testing.assert_array_equal(augmented[0], augmented[1])
-    assert (augmented[0] != augmented[2]).any()
-    assert augmented[0].shape == before.shape
-    assert augmented[0].dtype == np.uint8
-    unchanged = Augmentation(flip=0, pad=0, erase=0, light=0)
-    np.testing.assert_array_equal(unchanged(pixels_NHWC, np.random.default_rng(1)), before)
-    flipped = Augmentation(flip=1, pad=0, erase=0, light=0)
-    np.testing.assert_array_equal(
-        flipped(pixels_NHWC, np.random.default_rng(1)), before[:, :, ::-1]
-    )
 
 
 # From a network to a checkpoint

@@ -255,3 +255,29 @@ def test_the_pieces_share_the_say_of_the_parts() -> None:
     wanted = entropy(loss.whole(embeddings_ND, people_N))
     wanted = wanted + 0.5 * parts[0] + 0.25 * parts[1] + 0.25 * parts[2]
     torch.testing.assert_close(loss(embeddings_ND, people_N), wanted)
+
+
+def test_what_is_unknown_teaches_nothing() -> None:
+    """Unknown cells change no loss and have no gradient; a column that nobody knows gives 0."""
+    rng = np.random.default_rng(3)
+    values_PC = people(rng, 40)
+    loss = ColumnCrossEntropy(values_PC)
+    logits_NA = torch.randn(8, 56, generator=generator(1), requires_grad=True)
+    values_NC = values_PC[:8].clone()
+    known = values_NC[:4].clone()
+    values_NC[4:] = 0
+    torch.testing.assert_close(loss(logits_NA, values_NC), loss(logits_NA[:4], known))
+    loss(logits_NA, values_NC).backward()
+    assert logits_NA.grad is not None
+    assert logits_NA.grad[:4].abs().sum() > 0
+    assert not logits_NA.grad[4:].any()
+    assert float(loss(logits_NA, torch.zeros_like(values_NC))) == 0.0
+
+
+def test_unknown_people_do_not_count_in_the_weights() -> None:
+    rng = np.random.default_rng(3)
+    values_PC = people(rng, 40)
+    with_unknown = torch.cat([values_PC, torch.zeros(60, len(COLUMNS), dtype=torch.int64)])
+    assert weights(ColumnCrossEntropy(with_unknown), "hat") == weights(
+        ColumnCrossEntropy(values_PC), "hat"
+    )

@@ -134,3 +134,18 @@ def test_labels_of_another_length_are_refused() -> None:
         LabelledImages(
             whole.names, whole.pixels_NHWC, whole.pids_N, whole.camids_N[:1], whole.values_NC
         )
+
+
+def test_the_images_of_a_person_come_from_as_many_cameras_as_there_are() -> None:
+    """Six people, each seen twice by four cameras: every four images are of four cameras."""
+    pids = [person for person in range(6) for _ in range(8)]
+    camids = [camera for _ in range(6) for camera in (1, 1, 2, 2, 3, 3, 4, 4)]
+    for batch in pk_batches(pids, 3, 4, 7, 0, camids):
+        for four in batch.reshape(-1, 4):
+            assert {camids[i] for i in four} == {1, 2, 3, 4}
+    by_chance = [
+        len({camids[i] for i in four})
+        for batch in pk_batches(pids, 3, 4, 7, 0)
+        for four in batch.reshape(-1, 4)
+    ]
+    assert np.mean(by_chance) < 4

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from commands.progress import Images, Phases
+from commands.progress import Images, Phases, Steps
 from ingest.worker import Progress
+from models.training.loop import StepReport
 
 
 class Clock:
@@ -134,3 +135,29 @@ def test_phases_are_named_once_elsewhere(capsys: pytest.CaptureFixture[str]) -> 
         for phase, share in (("loading", 0.1), ("loading", 0.9), ("measuring", 0)):
             phases.show(phase, share)
     assert capsys.readouterr().err.splitlines() == ["index: loading", "index: measuring"]
+
+
+def test_a_training_is_told_from_its_first_step_on(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = Steps(clock)
+    for step in range(1, 13):
+        clock.now += 1
+        steps.show(StepReport(2, 3, step, 20, 64 * step, 1.5, 1e-3))
+    told = lines(capsys)
+    assert [event["step"] for event in told] == [1, 6, 11]
+    # the first step compiles: it says nothing about the rate
+    assert (told[0]["images_per_second"], told[0]["seconds_left"]) == (None, None)
+    assert told[1]["event"] == "training"
+    assert (told[1]["epoch"], told[1]["epochs"], told[1]["steps"]) == (2, 3, 20)
+    assert told[1]["images_per_second"] == 64
+    assert told[1]["seconds_left"] == 14 + 20
+    assert (told[1]["loss"], told[1]["rate"]) == (1.5, 1e-3)
+
+
+def test_a_training_on_a_terminal_has_a_bar_of_its_own(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.progress.on_terminal", lambda: True)
+    Steps(clock).show(StepReport(1, 1, 1, 2, 64, 1.5, 1e-3))
+    assert capsys.readouterr().err == ""

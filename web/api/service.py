@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request, Response
 
 from db.connect import DatabaseUnreachable
-from db.health import health as check
 from errors import ReidError
 from gallery.status import counts
 from web.api.openapi import problems
@@ -17,11 +16,11 @@ TEXT = "text/plain; version=1.0.0; charset=utf-8"
 
 
 @router.get("/health", response_model=Health, responses=problems())
-def health(request: Request, here: Here) -> object:
+async def health(request: Request, here: Here) -> object:
     """Whether the database can be used. Open to all; where it is and who uses it is told to those
     only who may know."""
     try:
-        return {"status": "ok", "schema": check(here.engine)}
+        return {"status": "ok", "schema": await here.vitals.schema()}
     except ReidError:
         if here.access.who(request) is not None:
             raise

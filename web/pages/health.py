@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from db.health import health as check
 from errors import ReidError
 from web.state import Here
 
@@ -11,10 +10,10 @@ router = APIRouter()
 
 
 @router.get("/health")
-def health(request: Request, here: Here) -> JSONResponse:
+async def health(request: Request, here: Here) -> JSONResponse:
     """Open to all; where the database is and who uses it is told to those only who may know."""
     try:
-        return JSONResponse({"status": "ok", "schema": check(here.engine)})
+        return JSONResponse({"status": "ok", "schema": await here.vitals.schema()})
     except ReidError as error:
         reason = str(error)
     if here.access.who(request) is None:

@@ -11,10 +11,14 @@ about a hundred numbers whatever the size of the set: nothing of size N^2 is eve
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from metrics.distances import DECIMALS
-from search.distance import Floats32, Floats64, Ints
+
+Floats32 = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 _CELLS = 2**21  # of one block of products: 8 MiB
 _PAIRS = 512  # pairs of embeddings that are subtracted together: they stay in the cache
