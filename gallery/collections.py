@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from db.schema import Collection, Image
+from db.schema import Collection, GalleryCount, Image
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 from gallery.counts import fold
@@ -100,9 +100,12 @@ def collection_called(connection: Connection, name: str, identities: str | None)
 
 
 def image_counts(connection: Connection) -> dict[int, int]:
-    """Number of registered images by collection id."""
-    stmt = select(Image.collection_id, func.count()).group_by(Image.collection_id)
-    return {row[0]: row[1] for row in connection.execute(stmt)}
+    """Number of registered images by collection id; kept, not counted, since pages ask for it."""
+    kept = func.sum(GalleryCount.images)
+    stmt = select(GalleryCount.collection_id, kept).where(GalleryCount.model_id.is_(None))
+    return {
+        row[0]: int(row[1]) for row in connection.execute(stmt.group_by(GalleryCount.collection_id))
+    }
 
 
 _FOLD_EVERY = 32  # stores; so many rows are added up in no time

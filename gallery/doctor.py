@@ -16,6 +16,7 @@ from db.read_only import is_allowed
 from db.session import Session, session_of
 from errors import ReidError
 from gallery import model_rows as registry
+from gallery.collections import image_counts
 from gallery.models import is_former_default
 from inference.engines import load_network
 from models.shipped import shipped_checkpoint
@@ -97,7 +98,7 @@ def _database(place: Place) -> Iterator[Check]:
             pgvector = connection.scalar(
                 text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
             )
-            images = connection.scalar(text("SELECT count(*) FROM image"))
+            images = sum(image_counts(connection).values())
             model = registry.active_model(connection)
     except ReidError as error:
         yield Check(f"database ({kind})", "not usable", str(error))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
-from db.schema import Feature, Model
+from db.schema import GalleryCount, Model
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
 
@@ -131,6 +131,8 @@ def register(
 
 def activate(connection: Connection, name: str) -> ModelRow:
     """Makes one model the active one, atomically: a reader sees the old or the new."""
+    # of two at once the second waits: each would see the old one alone, and both be active
+    connection.execute(text("LOCK TABLE model IN SHARE ROW EXCLUSIVE MODE"))
     model = model_named(connection, name)
     connection.execute(update(Model).where(Model.active).values(active=False))
     connection.execute(update(Model).where(Model.id == model.id).values(active=True))
@@ -161,6 +163,8 @@ def set_calibration(
 
 
 def feature_counts(connection: Connection) -> dict[int, int]:
-    """Number of stored features by model id."""
-    stmt = select(Feature.model_id, func.count()).group_by(Feature.model_id)
-    return {row[0]: row[1] for row in connection.execute(stmt)}
+    """Number of stored features by model id; kept, not counted, since pages ask for it."""
+    kept = func.sum(GalleryCount.images)
+    stmt = select(GalleryCount.model_id, kept).where(GalleryCount.model_id.is_not(None))
+    rows = connection.execute(stmt.group_by(GalleryCount.model_id))
+    return {row[0]: int(row[1]) for row in rows if row[0] is not None}

@@ -26,7 +26,7 @@ from gallery.store import erased_hashes
 from query_sets.export_names import exported
 from search.filters.text import to_text
 from search.filters.tree import from_json
-from search.question import QueryPerson, Question, mean_embedding
+from search.question import MAX_DISTANCE, QueryPerson, Question, mean_embedding
 
 
 class UnknownQuerySet(UsageError):
@@ -241,7 +241,7 @@ def questions_of(
             id=row.id,
             question=Question(
                 filter=None if row.filter is None else from_json(row.filter),
-                max_distance=max_distance_auto if row.auto_distance else row.max_distance,
+                max_distance=max_distance_auto if row.auto_distance else _limit(row.max_distance),
                 auto_distance=row.auto_distance,
                 limit=row.match_limit,
                 not_same_camera=row.not_same_camera,
@@ -253,6 +253,11 @@ def questions_of(
         )
         for row in rows
     ]
+
+
+def _limit(stored: float | None) -> float | None:
+    # earlier versions stored any number: what is beyond every distance leaves out nobody
+    return None if stored is None else min(stored, MAX_DISTANCE)
 
 
 def people_of(

@@ -17,6 +17,7 @@ from search.filters.tree import Filter
 LimitFrom = Literal["auto", "given"]
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000_000_000
+MAX_DISTANCE = 1e9  # far beyond any, and its square is still a number in 32 bits
 
 
 class BadQuestion(UsageError):
@@ -40,6 +41,10 @@ class Question:
             raise BadQuestion(f"--limit is {self.limit}; expected 1 or more, to {MAX_LIMIT:,}")
         if self.max_distance is not None and not 0 <= self.max_distance < np.inf:
             raise BadQuestion(f"--max-distance is {self.max_distance}; expected 0 or more")
+        if self.max_distance is not None and self.max_distance > MAX_DISTANCE:
+            raise BadQuestion(
+                f"--max-distance is {self.max_distance}; expected at most {MAX_DISTANCE:,.0f}"
+            )
 
     @property
     def effective_limit(self) -> int | None:

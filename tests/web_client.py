@@ -92,8 +92,8 @@ def fake_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         loaded.append(model.name)
         return ColourNetwork()
 
-    for module in ("ingest", "query_images", "page"):
-        monkeypatch.setattr(f"actions.{module}.load_network", load)
+    for module in ("ingest.run", "search.query_images", "search.networks"):
+        monkeypatch.setattr(f"{module}.load_network", load)
     return loaded
 
 

@@ -152,6 +152,7 @@ def test_an_unknown_collection(engine: Engine) -> None:
     [
         ({"limit": 0}, "--limit is 0; expected 1 or more, to 1,000,000,000"),
         ({"max_distance": -1.0}, "--max-distance is -1.0; expected 0 or more"),
+        ({"max_distance": 1e200}, "--max-distance is 1e+200; expected at most 1,000,000,000"),
         ({"max_distance": float("nan")}, "--max-distance is nan; expected 0 or more"),
         ({"max_distance": float("inf")}, "--max-distance is inf; expected 0 or more"),
     ],

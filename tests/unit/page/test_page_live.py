@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from tests.web_client import (
     HOSTILE,
@@ -151,3 +151,25 @@ def test_a_set_that_was_never_run_says_so(page: Client) -> None:
     keep(page, "who.jpg", set="people")
     assert "was never run" in page.get("/review?set=people").text
     assert page.get("/review?set=nobody").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/search?collection=gallery",
+        "/search?collection=gallery&where=hat",
+        "/search?collection=gallery&image_id={}&max_distance=1",
+        "/search/live?collection=gallery&image_id={}&slider=0.5&asked=yes",
+        "/models",
+    ],
+)
+def test_no_view_counts_a_whole_table(page: Client, engine: Engine, address: str) -> None:
+    """Numbers of images are kept: of a million, counting takes seconds at each move of a slider."""
+    sent: list[str] = []
+    address = address.format(min(image_ids(engine).values()))
+    event.listen(engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    shown = page.get(address, headers={"hx-request": "true", "hx-trigger": "slider"})
+    assert shown.status_code == 200
+    whole = re.compile(r"count\(\*\)[^()]*FROM (image|feature)( GROUP BY [^;]*)?$", re.DOTALL)
+    assert sent
+    assert [statement for statement in sent if whole.search(statement.rstrip())] == []

@@ -181,6 +181,7 @@ def test_no_match_within_the_limit(page: Client) -> None:
         ({"where": "hat", "max_distance": "1"}, "--max-distance needs an image"),
         ({"image_id": "1", "max_distance": "near"}, "'near'; expected auto or a number"),
         ({"image_id": "1", "max_distance": "nan"}, "expected 0 or more"),
+        ({"image_id": "1", "max_distance": "1e308"}, "expected at most 1,000,000,000"),
         ({"image_id": "999999"}, "no image 999999 with features"),
         ({"image_id": "9" * 19}, "no image 9999999999999999999 with features"),
         ({"image_id": "1; DROP TABLE image"}, "is no image number"),
