@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from metrics.jaccard import Floats32, Ints, encoded, neighbours, shared
+from metrics.jaccard import Floats32, Ints, encoded, mutual, neighbours, shared
 
 K1, K2 = 20, 6
 DENSITY, LEAST = 0.5, 4  # measured on 19,679 images of about 750 people: docs/adapt.md
@@ -27,8 +27,12 @@ Told = Callable[[str, float], object]  # the phase, and its share done in [0, 1]
 def jaccard_pairs(
     embeddings_ND: Floats32, within: float, told: Told = lambda *_: None
 ) -> sparse.csr_array:
-    """Jaccard distances below `within` of all pairs of images, (N, N), symmetric; an image has none
-    to itself."""
+    """Jaccard distances below `within` of the pairs of images that are among each other's nearest,
+    (N, N), symmetric; an image has none to itself.
+
+    Others are left out: an image that lies by itself borrows its neighbours' V, and would be near
+    all of them without being near to anybody.
+    """
     number, done = len(embeddings_ND), 0
 
     def gone_through(more: int) -> None:
@@ -55,7 +59,8 @@ def jaccard_pairs(
     pairs = (np.concatenate(rows_P), np.concatenate(columns_P))
     found = sparse.csr_array((np.concatenate(distances_P), pairs), shape=(number, number))
     # rounding may keep a pair one way only
-    both: sparse.csr_array = found.maximum(found.T)
+    near = mutual(nearest_NK[:, : K1 + 1])
+    both: sparse.csr_array = found.maximum(found.T).multiply(near).tocsr()
     return both
 
 

@@ -81,8 +81,8 @@ def encoded(
     images_ND: Floats32, nearest_NK: Ints, largest_N: Floats64, k1: int, k2: int
 ) -> sparse.csr_array:
     """V of every image, (N, N): rows sum to one."""
-    whole = _mutual(nearest_NK[:, : k1 + 1])
-    half = _mutual(nearest_NK[:, : round(k1 / 2) + 1])
+    whole = mutual(nearest_NK[:, : k1 + 1])
+    half = mutual(nearest_NK[:, : round(k1 / 2) + 1])
     common = (whole @ half.T).multiply(whole).tocoo()
     sizes_N = np.diff(half.indptr)
     joins = 3 * common.data > 2 * sizes_N[common.col]
@@ -108,11 +108,11 @@ def _of_nearest(nearest_NK: Ints) -> sparse.csr_array:
     return _of_ones(np.repeat(np.arange(number), nearest), nearest_NK.ravel(), number)
 
 
-def _mutual(nearest_NK: Ints) -> sparse.csr_array:
+def mutual(nearest_NK: Ints) -> sparse.csr_array:
     """R: a one where each of two images is among the other's nearest."""
     near = _of_nearest(nearest_NK)
-    mutual: sparse.csr_array = near.multiply(near.T).tocsr()
-    return mutual
+    both: sparse.csr_array = near.multiply(near.T).tocsr()
+    return both
 
 
 def shared(rows: sparse.csr_array, columns: sparse.csc_array, count: int) -> Iterator[Floats64]:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.cluster import DBSCAN
 
 from metrics.groups import NOBODY, agreement, group, jaccard_pairs, split_agreement
-from metrics.jaccard import Floats32, Floats64, Ints, encoded, neighbours
+from metrics.jaccard import Floats32, Floats64, Ints, encoded, mutual, neighbours
 
 
 def crowd(people: int, images: int, noise: float, seed: int = 1) -> tuple[Floats32, Ints]:
@@ -42,16 +42,20 @@ def test_pairs_are_those_of_the_definition() -> None:
     rows_ND, _ = crowd(6, 9, 0.9)
     expected = dense_jaccard(rows_ND)
     pairs = jaccard_pairs(rows_ND, 0.6).toarray()
-    near = (expected < 0.6) & ~np.eye(len(rows_ND), dtype=bool)
+    nearest = mutual(neighbours(rows_ND, 21)[0]).toarray() > 0
+    near = (expected < 0.6) & nearest & ~np.eye(len(rows_ND), dtype=bool)
+    assert near.any()
     assert (pairs[near] > 0).all()
     np.testing.assert_allclose(pairs[near], np.maximum(expected[near], 1e-9), atol=1e-9)
-    assert not pairs[expected > 0.6 + 1e-9].any()
+    assert not pairs[(expected > 0.6 + 1e-9) | ~nearest].any()
     assert (pairs == pairs.T).all()
 
 
 def test_groups_are_those_of_dbscan_on_all_distances() -> None:
     rows_ND, _ = crowd(8, 8, 0.9, seed=5)
-    expected = DBSCAN(eps=0.5, min_samples=4, metric="precomputed").fit(dense_jaccard(rows_ND))
+    distances = dense_jaccard(rows_ND)
+    distances[mutual(neighbours(rows_ND, 21)[0]).toarray() == 0] = 1
+    expected = DBSCAN(eps=0.5, min_samples=4, metric="precomputed").fit(distances)
     assert group(rows_ND).tolist() == expected.labels_.tolist()
 
 
