@@ -99,8 +99,8 @@ def test_many_blocks_and_chunks_make_one_answer(monkeypatch: pytest.MonkeyPatch)
     whole = found(queries_QD, gallery_GD)
     sizes = {
         "metrics.distances._CELLS": 400,
-        "search.jaccard._CELLS": 500,
-        "search.jaccard._PAIRS": 7,
+        "metrics.jaccard._CELLS": 500,
+        "metrics.jaccard._PAIRS": 7,
     }
     for name, size in sizes.items():
         monkeypatch.setattr(name, size)
