@@ -20,7 +20,7 @@ and lambda means the same for every network: embeddings of this program may have
 exp(-d) of the latter would leave the nearest image alone. Squared, because published figures are.
 d(i, j) and d(j, i) hence differ; a query's list needs the query's own only.
 
-Nothing of size (Q + G)^2 is ever held: see `search.jaccard`, and `search.nearby`
+Nothing of size (Q + G)^2 is ever held: see `metrics.jaccard`, and `metrics.nearby`
 for the few candidates of one query.
 """
 
