@@ -61,7 +61,12 @@ def worker(
     chosen = Options(model=model, device=device, workers=workers, batch_size=batch)
     with _metrics(engine, metrics_host, metrics_port) as observer, Images("worker") as bar:
         progress = run_worker(
-            engine, chosen, until_empty=until_empty, on_batch=bar.show, observer=observer
+            engine,
+            chosen,
+            until_empty=until_empty,
+            on_batch=bar.show,
+            observer=observer,
+            on_note=note,
         )
     counts = {"stored": progress.stored, "known": progress.known, "failed": progress.failed}
     emit(counts, [counts], format_)

@@ -75,6 +75,21 @@ def known_sentence(error: BaseException) -> str | None:
     return None if known is None else known.format(said=_first_line(cause))
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection has gone, or the server takes none: whoever has time may try again."""
+    cause = _cause(error)
+    if getattr(error, "connection_invalidated", False):
+        return True
+    if not isinstance(cause, psycopg.Error):
+        return False
+    if cause.sqlstate is None:
+        return (_from_this_side(cause) or "").startswith("the connection to the database was lost")
+    return cause.sqlstate.startswith("08") or cause.sqlstate in _LOST
+
+
+_LOST = ("25P03", "53300", "57P01", "57P02", "57P03", "57P05")
+
+
 def _from_this_side(error: psycopg.Error) -> str | None:
     """Without a SQLSTATE an error comes from libpq or psycopg, not from the server."""
     said = " ".join(str(error).split())[:_LONGEST]

@@ -131,9 +131,10 @@ def begin_session(driver: "psycopg.Connection[Any]") -> Session:
     driver.adapters.register_dumper(bytes, BytesBinaryDumper)
     driver.adapters.register_dumper(list, _ListDumper)
     driver.autocommit = True
-    _pin(driver)
     session = _checked(driver)
-    driver.execute(_SET_PATH.format(local="false"), [session.search_path])
+    if not session.pooled:  # a pooler's session is somebody else's too: see `_set_local`
+        _pin(driver)
+        driver.execute(_SET_PATH.format(local="false"), [session.search_path])
     driver.autocommit = False
     return session
 

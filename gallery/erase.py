@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from db.audit import record, written_since
+from db.pooler import own_sessions
 from errors import UsageError
 from gallery import erase_rows, last_look, scrub
 from gallery.collections import CollectionRow, all_collections, collections_named
@@ -130,8 +131,15 @@ def erase(
     """Erases; gives what it came to, and the approximate indexes that were dropped.
 
     With `quick` the tables are not written anew: nobody waits, and bytes of what is erased stay in
-    their files for a while. Raises as `plan`; BytesLeft.
+    their files for a while. Raises as `plan`; BytesLeft; NeedsSession before anything is removed.
     """
+    with own_sessions(engine, "erasing"):
+        return _erase(engine, asked, quick, on_step)
+
+
+def _erase(
+    engine: Engine, asked: Asked, quick: bool, on_step: OnStep | None
+) -> tuple[Plan, list[str]]:
     with engine.begin() as connection:
         erase_rows.hold_everything(connection)
         found = _plan(connection, asked)

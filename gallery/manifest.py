@@ -3,6 +3,9 @@
 A worker holds a Postgres advisory lock on its id for as long as its connection lives. A lease is
 free for others when its time is over or its worker's lock is gone, so that the work of a killed
 process is taken over at once, by whatever machine asks first.
+
+Through a pooler that lends sessions by the transaction no lock says anything: there a worker's id
+is negative, its leases are short, and it renews them while it lives.
 """
 
 from collections.abc import Sequence
@@ -14,17 +17,19 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from db.each import plain_text
+from db.pooler import is_lent
 
 STATES = ("pending", "leased", "done", "failed")
 LEASE_S = 600
+RENEWED_LEASE_S = 60  # without a lock: so long waits who takes over from a killed worker
 _WORKER_LOCK = 0x5E1D0  # the advisory locks' first key: "a worker of Reid search"
 MTIMES_NS = range(-(2**63), 2**63)  # what the column can hold: from 1677 to 2262
 MAX_ATTEMPTS = 5  # a batch that kills its worker this often is failed, not tried for ever
 
-ALIVE = f"""(task.leased_until > now() AND EXISTS (
+ALIVE = f"""(task.leased_until > now() AND CASE WHEN task.owner < 0 THEN true ELSE EXISTS (
     SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid))"""
+    AND l.classid = {_WORKER_LOCK} AND l.objid = task.owner::oid) END)"""
 _HELD = f"""EXISTS (SELECT 1 FROM task WHERE task.image_id = image.id
     AND task.model_id = :model AND task.state = 'leased' AND {ALIVE})"""
 
@@ -168,8 +173,12 @@ def register(
 
 
 def become_worker(connection: Connection) -> int:
-    """A new worker id, alive for as long as this connection is open."""
+    """A new worker id, alive for as long as this connection is open; a negative one, alive for as
+    long as it renews its leases, where the connection has no session of its own."""
     worker_id: int = connection.execute(text("SELECT nextval('worker_id')")).scalar_one()
+    if is_lent(connection):
+        connection.commit()
+        return -worker_id
     connection.execute(
         text("SELECT pg_advisory_lock(:kind, :worker)"),
         {"kind": _WORKER_LOCK, "worker": worker_id},
@@ -215,13 +224,26 @@ def claim(
             "model": model_id,
             "worker": worker_id,
             "limit": limit,
-            "lease": LEASE_S,
+            "lease": RENEWED_LEASE_S if worker_id < 0 else LEASE_S,
             "most": MAX_ATTEMPTS,
             "collection": collection_id,
             "image": image_id,
         },
     )
     return [Claim(*row) for row in rows]
+
+
+def renew(connection: Connection, worker_id: int) -> None:
+    """Says that a worker without a lock still lives; what was taken over stays with its new one."""
+    connection.execute(
+        text(
+            "UPDATE task SET leased_until = now() + make_interval(secs => :lease)"
+            " FROM (SELECT model_id AS m, image_id AS i FROM task WHERE owner = :worker"
+            " AND state = 'leased' ORDER BY model_id, image_id FOR UPDATE SKIP LOCKED) AS held"
+            " WHERE model_id = m AND image_id = i"
+        ),
+        {"lease": RENEWED_LEASE_S, "worker": worker_id},
+    )
 
 
 def give_up_exhausted(

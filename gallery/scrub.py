@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from db.pooler import own_session
 from errors import PartialFailure
 from gallery import vector_index
 
@@ -107,8 +108,7 @@ def _forget_statistics(connection: Connection) -> None:
 
 @contextmanager
 def _outside(engine: Engine) -> Iterator[Connection]:
-    """A connection outside of transactions, with settings of its own."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()
+    """A connection outside of transactions, with settings of its own. Raises NeedsSession."""
+    with own_session(engine, "writing tables anew") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         yield connection

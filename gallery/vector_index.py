@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from db.driver import driver_of
+from db.pooler import own_session
 from db.schema import Setting
 from errors import ReidError
 from gallery.model_rows import ModelRow
@@ -131,9 +132,11 @@ def _statement(model: ModelRow) -> str:
 
 @contextmanager
 def _alone(engine: Engine, model_id: int) -> Iterator[Connection]:
-    """A connection outside transactions that holds the index's lock; it is not used again."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # its settings must not come back with the pool
+    """A connection outside transactions that holds the index's lock; it is not used again.
+
+    Raises NeedsSession.
+    """
+    with own_session(engine, "an approximate index") as connection:
         taken = connection.scalar(
             text("SELECT pg_try_advisory_lock(:kind, CAST(:id AS int))"),
             {"kind": _LOCK, "id": model_id},

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from inference.engines import need_torch
 from ingest.options import Options
 from ingest.ray import cluster
 from ingest.ray.work import work_on_ray
+from ingest.reconnect import CONNECTION_ERRORS, wait_for_database
 from ingest.register import Registered, register_files
 from ingest.worker import Observer, Progress, Worker
 
@@ -230,28 +231,58 @@ def run_worker(
     until_empty: bool,
     on_batch: Callable[[Progress, Callable[[], int]], None] | None = None,
     observer: Observer | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> Progress:
-    """Works through what is registered for a model, by whomever; for ever unless `until_empty`.
+    """Works through what is registered for a model, by whomever; for ever unless `until_empty`, and
+    then a database that is away for a while is waited for.
 
-    `on_batch` is called with the counts so far and a function that counts what there will be.
+    `on_batch` is called with the counts so far and a function that counts what there will be,
+    `on_note` with sentences.
     """
     model = chosen(engine, options.model)
-    with worker_for(engine, model, options, observer) as worker:
+    rounds = _Rounds(engine, model, options, until_empty, on_batch, observer)
+    while True:
+        try:
+            return rounds.run()
+        except CONNECTION_ERRORS as error:
+            if until_empty:
+                raise
+            wait_for_database(engine, error, on_note)
 
+
+@dataclass
+class _Rounds:
+    """A worker's rounds; `before` is what the workers before it did, whose connections went."""
+
+    engine: Engine
+    model: ModelRow
+    options: Options
+    until_empty: bool
+    on_batch: Callable[[Progress, Callable[[], int]], None] | None
+    observer: Observer | None
+    before: Progress = field(default_factory=Progress)
+
+    def run(self) -> Progress:
+        """Returns when nothing is left and that is enough."""
+        with worker_for(self.engine, self.model, self.options, self.observer) as worker:
+            worker.progress = self.before
+            tidied = worker.progress.stored
+            while True:
+                worker.work(None, self._report)
+                waiting = worker.wait_for_others(None)
+                if not waiting and worker.progress.stored > tidied:
+                    end_round(self.engine, self.model, worker.progress.stored - tidied)
+                    tidied = worker.progress.stored
+                if not waiting and self.until_empty:
+                    return worker.progress
+                if not waiting:
+                    time.sleep(1.0)
+
+    def _report(self, progress: Progress) -> None:
         def total() -> int:
-            with engine.connect() as connection:
-                left = manifest.open_work(connection, model.id, None)
-            return worker.progress.settled + left
+            with self.engine.connect() as connection:
+                left = manifest.open_work(connection, self.model.id, None)
+            return progress.settled + left
 
-        report = (lambda progress: on_batch(progress, total)) if on_batch else None
-        tidied = 0
-        while True:
-            worker.work(None, report)
-            waiting = worker.wait_for_others(None)
-            if not waiting and worker.progress.stored > tidied:
-                end_round(engine, model, worker.progress.stored - tidied)
-                tidied = worker.progress.stored
-            if not waiting and until_empty:
-                return worker.progress
-            if not waiting:
-                time.sleep(1.0)
+        if self.on_batch:
+            self.on_batch(progress, total)

@@ -18,6 +18,7 @@ from images.sources.folder import LocalFolder
 from images.walk import NoSuchFolder
 from ingest.arrivals import Arrivals, Changes
 from ingest.options import Options
+from ingest.reconnect import CONNECTION_ERRORS, wait_for_database
 from ingest.register import Registered, note_gone, register_files
 from ingest.run import OnBatch, Summary, check_device, end_round, summarise, worker_for
 from ingest.worker import Progress, Worker
@@ -40,6 +41,7 @@ class _Watch:
     arrivals: Arrivals = field(init=False)
     total: Registered = field(default_factory=Registered)
     worker: Worker | None = None
+    done: Progress = field(default_factory=Progress)  # of the workers whose connections went
     collection_id: int | None = None
     open: bool = False  # work that others hold, or have left
     waiting: bool = False
@@ -54,8 +56,21 @@ class _Watch:
             listing = self._listing()
             took = monotonic() - started
             if listing is not None:
-                self._pass(listing, stack)
+                try:
+                    self._pass(listing, stack)
+                except CONNECTION_ERRORS as error:
+                    stack.close()  # the worker's connections are gone
+                    wait_for_database(self.engine, error, self.on_note)
+                    self._begin_again()
+                    continue
             sleep(max(self.interval_s, _SHARE * took))
+
+    def _begin_again(self) -> None:
+        """The folder is looked at as at first: what was being registered may be lost."""
+        self.first, self.arrivals = True, Arrivals(self.interval_s)
+        self.total = replace(self.total, pending=0, known=0)
+        if self.worker is not None:
+            self.done, self.worker = self.worker.progress, None
 
     def _listing(self) -> Listing | None:
         """What the folder holds; None, and one note, while there is nothing to be seen."""
@@ -112,6 +127,7 @@ class _Watch:
     def _work(self, stack: ExitStack) -> None:
         if self.worker is None:
             self.worker = stack.enter_context(worker_for(self.engine, self.model, self.options))
+            self.worker.progress = self.done
         before = replace(self.worker.progress)
         expected = before.settled + self.total.pending
         on_batch = self.on_batch
@@ -157,6 +173,6 @@ def watch(
         watching.collection_id,
         {"source": watching.source.name, "collection": collection},
         watching.total,
-        watching.worker.progress if watching.worker else Progress(),
+        watching.worker.progress if watching.worker else watching.done,
         monotonic() - started,
     )

@@ -21,6 +21,7 @@ from gallery.manifest import Claim
 from gallery.store import Batch, Failure
 from images.decoder_pool import Decoders
 from ingest import pipeline
+from ingest.heartbeat import Heartbeat
 from ingest.pipeline import Network, Prepared, Recent
 from ingest.reader import FileBytes, Ready, chunks, decode_guarded, read
 
@@ -93,6 +94,7 @@ class Worker:
             self._reading.detach()
             self._writing = stack.enter_context(engine.connect())
             self.id = manifest.become_worker(self._reading)
+            stack.enter_context(Heartbeat(engine, self.id))
             self._loader = stack.enter_context(ThreadPoolExecutor(1, "load"))
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "store"))
             self._threads = stack.enter_context(ThreadPoolExecutor(workers, "decode"))

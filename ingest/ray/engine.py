@@ -30,6 +30,7 @@ from gallery.store import Batch
 from images.decoder_pool import Decoders
 from images.preprocessing import Preprocessing
 from ingest import pipeline
+from ingest.heartbeat import Heartbeat
 from ingest.pipeline import Network, Recent
 from ingest.ray.cluster import Plan
 from ingest.reader import decode_guarded, read
@@ -127,10 +128,11 @@ def _round(
             time.sleep(_PAUSE_S)
             return True
         try:
-            for batch in _batches(job, plan, load, worker_id, left):
-                settled = pipeline.store(connection, worker_id, job.model_id, batch)
-                progress.add(batch, settled)
-                on_batch(progress)
+            with Heartbeat(engine, worker_id):
+                for batch in _batches(job, plan, load, worker_id, left):
+                    settled = pipeline.store(connection, worker_id, job.model_id, batch)
+                    progress.add(batch, settled)
+                    on_batch(progress)
         except RayFailed:
             # what has ended the model again and again is given up in the next round
             if most_attempts(connection, worker_id) < manifest.MAX_ATTEMPTS:

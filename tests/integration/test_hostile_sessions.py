@@ -1,6 +1,5 @@
 """The core ways give the same whatever the server, the role or the shell makes of a session."""
 
-import io
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,17 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from cli import run
-from db import audit_log
 from db.connect import Place, make_engine
 from db.libpq_environment import left_out
 from db.open import open_database
 from db.session import PINNED, WrongSession, session_of
 from db.upgrade import upgrade
-from gallery import erase
-from query_sets import queries, sets
-from search.answering import search
-from search.request import Asked
-from tests.fakes import everything_stored, ingest, names, register_fake_model, write_pictures
+from tests.core_ways import core
+from tests.fakes import names, write_pictures
 
 NOWHERE = Path("/nowhere")
 HOSTILE = {
@@ -71,50 +66,6 @@ def set_in_database(url: str, settings: dict[str, str]) -> None:
                     sql.Identifier(connection.info.dbname), sql.Identifier(name), given
                 )
             )
-
-
-def core(url: str, folder: Path) -> dict[str, Any]:
-    """What the ways of the program give: ingest, search, stored queries, exports, erasure."""
-    engine = make_engine(Place(NOWHERE, url))
-    model = register_fake_model(engine, max_distance=1.0)
-    ingest(engine, folder, "g", model)
-    stored = everything_stored(engine)
-    asked = Asked(("g",), where="not hat and camera != 2", max_distance="1.5", limit=9)
-    everybody = [(path.name, str(path)) for path in sorted(folder.rglob("*.png"))]
-    with engine.connect() as connection:
-        first = connection.scalar(text("SELECT id FROM image ORDER BY path LIMIT 1"))
-    found = search(engine, asked, everybody[:3], [first])
-    queries.add(engine, "s", asked, [folder / name for name in names(4)])
-    queries.run(engine, "s", None, "a test")
-    lines = sets.export_reid_test(engine, "s", None).text
-    log = io.StringIO()
-    audit_log.export(engine, log, "csv", "log")
-    erase.erase(engine, erase.Asked((first,)), quick=True)
-    again, progress = ingest(engine, folder, "g", model)
-    with engine.connect() as connection:
-        hashes = connection.scalars(
-            text("SELECT octet_length(content_hash) FROM image ORDER BY 1")
-        ).all()
-        counted = connection.scalar(text("SELECT sum(images) FROM gallery_count"))
-        buried = connection.scalars(text("SELECT octet_length(content_hash) FROM tombstone")).all()
-    newest = audit_log.newest(engine, 50, None, None, None)
-    left = everything_stored(engine)
-    engine.dispose()
-    return {
-        "stored": stored,
-        "found": [
-            [(match.path, match.distance) for match in answer.matches] for answer in found.answers
-        ],
-        "lines": lines,
-        "log": [line.split(",")[3:5] for line in log.getvalue().splitlines()],
-        "again": (again.pending, progress.stored, progress.failed),
-        "hashes": hashes,
-        "counted": counted,
-        "buried": buried,
-        "left": left,
-        "zones": {row["at"].utcoffset().total_seconds() for row in newest},
-        "actions": [row["action"] for row in newest],
-    }
 
 
 @pytest.fixture(scope="module")
