@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
@@ -206,8 +206,47 @@ def _root(error: ModuleNotFoundError) -> str:
     return (error.name or "").partition(".")[0]
 
 
+class _Forgiving:
+    """stderr, which may end before the work does: a terminal that is closed, a reader that has
+    gone, a full disk. What is said to nobody fails nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._stream = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._stream = open(os.devnull, "w")  # noqa: PTH123, SIM115
+
+
+def _stand_on_three_streams() -> None:
+    """Opens what a daemon or `2>&-` has closed: the next socket or file would else get the number
+    of a standard stream, and every child would write into it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest free number, so this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    sys.stderr = cast(TextIO, _Forgiving(sys.stderr))
+
+
 def main() -> NoReturn:
     """The installed script."""
+    _stand_on_three_streams()
     # `kill` ends us as Ctrl-C does: leases are given back
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())

@@ -8,7 +8,14 @@ text by this rule is refused with its line: an encoding that is guessed turns na
 import codecs
 import os
 import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from errors import UsageError
 
@@ -27,33 +34,83 @@ class CannotWrite(UsageError):
     http_status = 507
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
-    """Write beside the target, then rename onto it: a reader sees the old file or the new one.
+def is_stdout(path: str | Path) -> bool:
+    """Whether a name means standard output: then nothing else may be said there."""
+    return os.fspath(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
-    Creates no folders. CannotWrite says what is in the way.
-    """
-    target = Path(os.path.realpath(path))  # a link stays a link
+
+@contextmanager
+def stream_of(path: str | Path) -> Iterator[BinaryIO | None]:
+    """Standard output, a pipe or a device by its name, to be written into as it is; None for the
+    name of a file. Raises OSError."""
+    if is_stdout(path):
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    elif _is_stream(os.fspath(path)):
+        with open(path, "ab", buffering=0) as stream:  # noqa: PTH123 - a number is no path
+            yield cast(BinaryIO, stream)
+    else:
+        yield None
+
+
+def _is_stream(path: str) -> bool:
+    if path.startswith(("/dev/fd/", "/dev/std", "/proc/self/fd/")):
+        return True
     try:
-        if not target.parent.is_dir():
-            raise CannotWrite(
-                f"cannot write {path}: there is no folder {target.parent}; create it first"
-            )
-        if target.exists() and not target.is_file():
-            raise CannotWrite(f"cannot write {path}: that is no file; give the name of a file")
-        _write_beside(target, content)
+        mode = os.stat(path).st_mode  # noqa: PTH116 - of what a link leads to
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
+    """A new file to be written, which takes the target's place at the end: a reader sees the old
+    file or the new one. For a stream (`-`, a pipe, a device) it is copied into it at the end.
+
+    A `private` one is its owner's alone. Creates no folders. CannotWrite says what is in the way.
+    """
+    try:
+        with stream_of(path) as stream:
+            if stream is None:
+                with _beside(path, private) as partial:
+                    yield partial
+                return
+            with tempfile.TemporaryDirectory(prefix="reid-") as folder:
+                partial = Path(folder) / "content"
+                yield partial
+                with partial.open("rb") as file:
+                    shutil.copyfileobj(file, stream)
+    except BrokenPipeError:  # whoever was to read it has gone
+        raise
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
-def _write_beside(target: Path, content: bytes) -> None:
+@contextmanager
+def _beside(path: str | Path, private: bool) -> Iterator[Path]:
+    target = Path(os.path.realpath(path))  # a link stays a link
+    if not target.parent.is_dir():
+        raise CannotWrite(
+            f"cannot write {path}: there is no folder {target.parent}; create it first"
+        )
+    if target.is_dir():
+        raise CannotWrite(f"cannot write {path}: that is no file; give the name of a file")
     partial = target.parent / f".{secrets.token_hex(8)}.partial"
     try:
-        with partial.open("xb") as file:
-            file.write(content)
+        partial.touch(mode=0o600 if private else 0o666, exist_ok=False)
+        yield partial
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Writes a file whole or not at all, as `whole_file` does. Raises CannotWrite."""
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 class NotText(UsageError):

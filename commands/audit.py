@@ -1,6 +1,5 @@
 """`reid audit`: accountability."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -54,9 +53,6 @@ def export(out: str, format_: str) -> None:
     from db import audit_log as actions
 
     engine = options.database()
-    if out == "-":
-        done = actions.export(engine, sys.stdout, format_, out)
-    else:
-        done = actions.export_to(engine, Path(out), format_)
+    done = actions.export_to(engine, Path(out), format_)
     between = f", numbers {done.first} to {done.last}" if done.rows else ""
     note(f"{done.rows} rows{between}; {done.missing} numbers between them are missing")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from commands.output import note
+from commands.output import note, say_written
 
 
 @click.group()
@@ -59,7 +59,8 @@ def backup(file: Path) -> None:
     from db.administration import backup as run
 
     run(file)
-    click.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
+    size = f"{file.stat().st_size / 2**20:.1f} MiB" if file.is_file() else "written"
+    say_written(file, size)
     note("a backup keeps what is erased later; delete it when its time is over")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from commands import options
-from commands.output import note
+from commands.output import note, say_written
 from vocabulary import QUALITY_LIMIT
 
 
@@ -33,7 +33,7 @@ def reid_test(query_set: str, out: Path, min_quality: float) -> None:
 
     engine = options.database()
     written = export_reid_test(engine, query_set, out, min_quality)
-    click.echo(f"{out}: {written.lines} queries, {written.with_matches} with matches")
+    say_written(out, f"{written.lines} queries, {written.with_matches} with matches")
     if written.left_out:
         note(
             f"{written.left_out} matches are left out, of crop quality below {min_quality:g}: "
@@ -53,7 +53,7 @@ def matches(query_set: str, out: Path) -> None:
     from query_sets.sets import export_matches
 
     written = export_matches(options.database(), query_set, out)
-    click.echo(f"{out}: {written.lines} matches of {written.with_matches} queries")
+    say_written(out, f"{written.lines} matches of {written.with_matches} queries")
 
 
 @export.command("classification")
@@ -70,4 +70,4 @@ def classification(collection: str, model: str | None, out: Path) -> None:
     from query_sets.sets import export_classification
 
     written = export_classification(options.database(), collection, model, out)
-    click.echo(f"{out}: {written.lines} images")
+    say_written(out, f"{written.lines} images")

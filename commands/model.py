@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from commands import options
-from commands.output import emit, format_option
+from commands.output import emit, format_option, say_written
 
 
 @click.group()
@@ -106,4 +106,4 @@ def export(name: str, file: Path) -> None:
     from gallery.models import export_onnx
 
     outputs = export_onnx(options.database(), name, file)
-    click.echo(f"{file}: {', '.join(outputs)} of pixels (N, height, width, 3), any N")
+    say_written(file, f"{', '.join(outputs)} of pixels (N, height, width, 3), any N")

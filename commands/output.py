@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from files import is_stdout
 
 FORMATS = ("table", "json", "jsonl", "csv")
 Row = dict[str, Any]
@@ -30,6 +33,11 @@ def format_option(function: F) -> F:
 def note(message: str) -> None:
     """A line for the person, on stderr."""
     click.echo(message, err=True)
+
+
+def say_written(out: Path, what: str) -> None:
+    """What was written to a file; on stderr where the content itself went to stdout."""
+    click.echo(f"{out}: {what}", err=is_stdout(out))
 
 
 def emit(

@@ -154,14 +154,15 @@ def run(
     format_: str,
 ) -> None:
     """Answer every query of SET and keep the run."""
-    from commands.search import check_targets, write_pictures
+    from commands.search import check_targets, on_stdout, write_pictures
     from query_sets.queries import pictures_of_run
     from query_sets.queries import run as run_set
 
     check_targets(sheet, html)
     engine = options.database()
     summary = run_set(engine, set_name, model, purpose)
-    emit(asdict(summary), [asdict(summary)], format_)
+    if not on_stdout(sheet, html):
+        emit(asdict(summary), [asdict(summary)], format_)
     if sheet or html:
         pictures = pictures_of_run(engine, summary.id, first)
         write_pictures(pictures, sheet, html, f"Query set {set_name}")

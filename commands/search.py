@@ -10,6 +10,7 @@ import click
 from commands import options
 from commands.output import emit, format_option, note
 from errors import UsageError
+from files import is_stdout
 
 if TYPE_CHECKING:
     from search.answer import Answer
@@ -87,7 +88,8 @@ def search(
     found = run(
         engine, asked, files, image_ids, device=device, purpose=purpose, same_person=same_person
     )
-    _emit(found, format_, reranked=rerank)
+    if not on_stdout(sheet, html):
+        _emit(found, format_, reranked=rerank)
     if sheet or html:
         _draw(engine, found, sheet, html)
     for name, reason in found.failed.items():
@@ -178,8 +180,15 @@ def _draw(engine: Any, found: "Found", sheet: Path | None, html: Path | None) ->
     write_pictures(pictures, sheet, html, "Search")
 
 
+def on_stdout(*targets: Path | None) -> bool:
+    """Whether a picture goes to stdout, where then nothing else does."""
+    return any(target is not None and is_stdout(target) for target in targets)
+
+
 def check_targets(*targets: Path | None) -> None:
     """Raises UsageError for a picture that could not be written, before anything is asked."""
+    if sum(on_stdout(target) for target in targets) > 1:
+        raise UsageError("only one thing can go to stdout; write the other one to a file")
     for target in targets:
         if target and (target.is_dir() or not target.parent.is_dir()):
             raise UsageError(f"cannot write {target}: its folder is not there, or it is one")

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
@@ -17,6 +18,7 @@ from db.open import open_database
 from db.server.process import EmbeddedServerFailed, program
 from db.upgrade import upgrade
 from errors import ReidError, UsageError
+from files import stream_of, whole_file
 
 
 class BackupFailed(ReidError):
@@ -100,14 +102,12 @@ def backup(file: Path) -> None:
     """
     with disposed(open_database()) as engine, engine.begin() as connection:
         record(connection, "db backup", {"out": str(file.absolute())})
-    partial = file.with_name(file.name + ".partial")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    try:
+    with stream_of(file) as stream:
+        if stream is not None:
+            _client("pg_dump", "--format=custom", output=stream)
+            return
+    with whole_file(file, private=True) as partial:
         _client("pg_dump", "--format=custom", f"--file={partial}")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def restore(file: Path) -> None:
@@ -115,7 +115,8 @@ def restore(file: Path) -> None:
 
     Raises UsageError where it holds images, or an audit log that the restore would erase.
     """
-    if not file.is_file():
+    given = str(file) in ("-", "/dev/stdin")
+    if not (given or file.exists()) or file.is_dir():
         raise UsageError(f"no backup file {file}")
     with disposed(make_engine(resolve())) as engine, reach(engine) as connection:
         check_server(connection)
@@ -134,19 +135,19 @@ def restore(file: Path) -> None:
                 )
     _client(
         "pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error",
-        "--single-transaction", str(file),
+        "--single-transaction", *([] if given else [str(file)]),
     )  # fmt: skip
 
 
-def _client(name: str, *arguments: str) -> None:
+def _client(name: str, *arguments: str, output: BinaryIO | None = None) -> None:
     url, secrets = client_access()
     done = subprocess.run(
         [client_program(name), f"--dbname={url}", *arguments],
         env={**os.environ, **secrets},
-        capture_output=True,
-        text=True,
+        stdout=subprocess.DEVNULL if output is None else output,
+        stderr=subprocess.PIPE,
         check=False,
     )
     if done.returncode:
-        said = " ".join(done.stderr.split())[:300]
+        said = " ".join(done.stderr.decode(errors="replace").split())[:300]
         raise BackupFailed(f"{name} failed: {said}")

@@ -3,8 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from sqlalchemy import Engine
 from db import audit
 from db.audit import Which
 from errors import UsageError
-from files import CannotWrite
+from files import whole_file
 
 _AGO = re.compile(r"(\d{1,5})([dh])")
 
@@ -84,23 +83,11 @@ def export(engine: Engine, out: TextIO, format_: str, name: str) -> Exported:
 
 def export_to(engine: Engine, path: Path, format_: str) -> Exported:
     """The same into a file that is its owner's alone, whole or not at all. Raises CannotWrite."""
-    with _whole(path) as out:
+    with (
+        whole_file(path, private=True) as partial,
+        partial.open("w", encoding="utf-8", newline="") as out,
+    ):
         return export(engine, out, format_, str(path))
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        with partial.open("w", encoding="utf-8", newline="") as out:
-            yield out
-        partial.replace(path)
-    except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error.strerror}; choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _json_writer(out: TextIO) -> Any:

@@ -21,7 +21,7 @@ from db.error_sentences import known_sentence
 from db.server.embedded import EmbeddedServer
 from db.session import prepare_sessions, prepare_transactions
 from db.unreachable import unreachable_sentence
-from errors import ReidError
+from errors import ReidError, UsageError
 
 HEAD = "0003"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
@@ -61,6 +61,10 @@ class WrongSchema(ReidError):
     http_status = 503
 
 
+class NoHome(UsageError):
+    """Nobody knows where this user's data could lie."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where the database is: an embedded server, or the URL of another one."""
@@ -81,17 +85,28 @@ class Place:
 
 
 def default_home() -> Path:
-    """`REID_HOME`, or a folder for the user's data."""
+    """`REID_HOME`, or a folder for the user's data. Raises NoHome."""
     given = os.environ.get("REID_HOME")
-    if given:
-        return Path(given).expanduser().absolute()
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "reid"
+    base = Path(os.environ.get("XDG_DATA_HOME") or "")
+    try:
+        if given:
+            return Path(given).expanduser().absolute()
+        return (base if base.is_absolute() else Path.home() / ".local" / "share") / "reid"
+    except RuntimeError:  # of a user whom the system does not know, as containers start programs
+        raise NoHome(
+            f"user id {os.getuid()} has no home folder; set REID_HOME to a folder of your own"
+        ) from None
 
 
 def resolve() -> Place:
-    """The place that the environment names."""
-    return Place(default_home(), os.environ.get("REID_DATABASE_URL") or None)
+    """The place that the environment names. Raises NoHome where it must be in a home."""
+    url = os.environ.get("REID_DATABASE_URL") or None
+    try:
+        return Place(default_home(), url)
+    except NoHome:
+        if url is None:
+            raise
+        return Place(Path(), url)
 
 
 def make_engine(place: Place) -> Engine:

@@ -27,7 +27,8 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
+    # Alembic keeps it in a configparser, to which a single % is the beginning of a variable
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with reach(engine) as connection:
         check_server(connection)
         connection.commit()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from errors import ReidError
+from files import whole_file
 from images.preprocessing import Preprocessing
 from models.nets.load import load_for_inference
 from models.tensors import normalise
@@ -56,9 +57,8 @@ def export_with_torch(checkpoint: Path, path: Path, metadata: Mapping[str, str])
     pixels_NHWC = torch.zeros((2, *size), dtype=torch.uint8)
     with torch.inference_mode():
         names = _NAMES[: len(whole(pixels_NHWC))]
-    partial = path.with_name(path.name + ".partial")
-    _write(whole, pixels_NHWC, names, partial, metadata)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        _write(whole, pixels_NHWC, names, partial, metadata)
     return names
 
 

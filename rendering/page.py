@@ -27,7 +27,7 @@ def matches_html(pictures: Sequence[Picture], *, title: str) -> str:
     and the page's own policy forbids scripts and outside requests should that ever fail.
     """
     return render(
-        "search.pictures",
+        "rendering",
         "matches.html.j2",
         title=title,
         pictures=pictures,

@@ -2,7 +2,8 @@
 
 Root outside becomes an ordinary user inside a user namespace: files stay root's own and private, no
 folder has to be opened to others. Where namespaces are not allowed (some containers), the server
-runs as `nobody` and its folder is handed to that user.
+runs as `nobody` and its folder is handed to that user. A user whose number has no name, as
+containers start programs, becomes a named one in the same way: Postgres asks for its name.
 """
 
 import atexit
@@ -54,11 +55,12 @@ def _account() -> tuple[int, int]:
 
 def _enter_namespace() -> None:
     uid, gid = _account()
+    own_uid, own_gid = os.geteuid(), os.getegid()  # which nobody has, once we are inside
     if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER):
         raise OSError(ctypes.get_errno(), "unshare")
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
-    Path("/proc/self/gid_map").write_text(f"{gid} 0 1")
+    Path("/proc/self/uid_map").write_text(f"{uid} {own_uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{gid} {own_gid} 1")
 
 
 def _become_nobody() -> None:
@@ -70,14 +72,29 @@ def _become_nobody() -> None:
 
 @cache
 def _demotion() -> Callable[[], None] | None:
-    """What a child of root does before it becomes Postgres; None for an ordinary user."""
-    if os.geteuid() != 0:
+    """What a child of root, or of a user without a name, does before it becomes Postgres; None for
+    an ordinary user. Raises EmbeddedServerFailed where there is no way."""
+    if os.geteuid() != 0 and _has_a_name():
         return None
     try:
         subprocess.run(["true"], preexec_fn=_enter_namespace, check=True)
     except (subprocess.SubprocessError, OSError):
+        if os.geteuid() != 0:
+            raise EmbeddedServerFailed(
+                f"user id {os.geteuid()} has no name here, which Postgres needs, and user "
+                "namespaces are not allowed: give it a line in /etc/passwd, or set "
+                "REID_DATABASE_URL to a server"
+            ) from None
         return _become_nobody
     return _enter_namespace
+
+
+def _has_a_name() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
 
 
 def hand_over(folder: Path) -> None:

@@ -13,7 +13,7 @@ def generator(kind: str) -> str:
 def report_html(report: Report) -> str:
     """The whole page. Equal input gives equal text."""
     return render(
-        "search.report",
+        "evaluation.report",
         "report.html.j2",
         report=report,
         generator=generator(report.kind),
