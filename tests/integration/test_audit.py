@@ -108,7 +108,7 @@ def test_more_rows_than_are_read_at_once(engine: Engine, monkeypatch: pytest.Mon
 
 
 def test_where_nothing_can_be_written_nothing_is_left(logged: Engine, tmp_path: Path) -> None:
-    with pytest.raises(CannotWrite, match="choose another place"):
+    with pytest.raises(CannotWrite, match="create it first"):
         export_to(logged, tmp_path / "missing" / "audit.jsonl", "jsonl")
     assert list(tmp_path.iterdir()) == []
 
