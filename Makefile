@@ -1,8 +1,20 @@
 # Everything runs in an environment of its own, `.venv`.
 # Each target works alone, in any order, twice.
 
-EXTRAS := torch,page,report,train,metrics,remote,onnx,dev
+ALL := torch,page,report,train,metrics,remote,onnx,test,dev
+# without torch, plots and what this project checks itself with
+SMALL := page,metrics,remote,test
 STAMP := .venv/.installed
+
+# the stamp's first line is the folder that the environment was made in, its second the kind
+MADE_IN := $(shell [ -x .venv/bin/python ] && sed -n 1p $(STAMP) 2>/dev/null)
+MADE_AS := $(shell sed -n 2p $(STAMP) 2>/dev/null)
+# `make demo` works with what is there; all else is whole unless LIGHT=1 is said
+ifeq ($(MAKECMDGOALS)$(MADE_AS),demolight)
+LIGHT ?= 1
+endif
+KIND := $(if $(LIGHT),$(if $(filter whole,$(MADE_AS)),whole,light),whole)
+EXTRAS := $(if $(filter light,$(KIND)),$(SMALL),$(ALL))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 INSTALL := --constraint constraints.txt --editable '.[$(EXTRAS)]'
 
@@ -22,13 +34,13 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-install: $(STAMP) ## make the environment in .venv; no time when nothing changed
+install: $(STAMP) ## make the environment in .venv (LIGHT=1: without torch); no time when nothing changed
 
 demo: install ## the whole way on drawn people: database, ingest, search, exports, pictures
 	@.venv/bin/python scripts/demo.py
 
 test: install ## the tests that take minutes at most
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "$(if $(LIGHT),light,not long)"
 
 test-long: install ## the longer ones: fuzzing, kills
 	$(PYTEST) -m long
@@ -46,8 +58,11 @@ clean: ## stop the demo's database; remove the demo and the environment
 	fi
 	rm -rf demo .venv build reid_search.egg-info
 
-# scripts in an environment name the folder that it was made in: a moved clone makes it anew
-ifneq ($(shell [ -x .venv/bin/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))
+# scripts in an environment name the folder that it was made in: a moved clone makes it anew; and a
+# light one is filled up when a whole one is asked for
+ifneq ($(MADE_IN),$(CURDIR))
+.PHONY: $(STAMP)
+else ifeq ($(MADE_AS)$(KIND),lightwhole)
 .PHONY: $(STAMP)
 endif
 
@@ -60,7 +75,7 @@ $(STAMP): pyproject.toml constraints.txt
 			"install one, or name it: make install PYTHON=python3.12" >&2; \
 		exit 1; \
 	fi; \
-	if [ -f $(STAMP) ] && [ "$$(cat $(STAMP))" != "$(CURDIR)" ]; then rm -rf .venv; fi; \
+	if [ -f $(STAMP) ] && [ "$$(sed -n 1p $(STAMP))" != "$(CURDIR)" ]; then rm -rf .venv; fi; \
 	if ! .venv/bin/python -c '$(NEW_ENOUGH)' 2>/dev/null; then \
 		rm -rf .venv; \
 		echo "making .venv with $$("$$python" --version)"; \
@@ -83,4 +98,4 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "uv did not succeed, trying pip" >&2; \
 		with_pip $(INSTALL) || exit 1; \
 	fi; \
-	printf '%s\n' "$(CURDIR)" > $(STAMP)
+	printf '%s\n%s\n' "$(CURDIR)" "$(KIND)" > $(STAMP)

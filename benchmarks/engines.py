@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000, help="people of each table")
     parser.add_argument("--batch", type=int, action="append")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", action="append", help="an engine, by its name in the table")
     shipped = ROOT / "models" / "weights" / "default.safetensors"
     parser.add_argument("--checkpoint", type=Path, default=shipped)
     given = parser.parse_args()
@@ -208,6 +209,8 @@ def main() -> None:
     calibrate = read(other[:: max(1, len(other) // _CALIBRATION)][:_CALIBRATION], header)
     with tempfile.TemporaryDirectory() as folder:
         ways = dict(engines(given.checkpoint, calibrate, Path(folder)))
+        if given.only:
+            ways = {name: run for name, run in ways.items() if name in given.only}
         speed(ways, crops, given.batch or [1, 4, 16, 64], given.turns)
         for table in given.people:
             answers(ways, people(table, header, given.most))

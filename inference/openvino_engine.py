@@ -3,6 +3,7 @@
 # N images, H and W pixels
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from inference.reference import Difference
 from models.checkpoint import Header
 from models.outputs import Outputs
 
+_CONVERTER = "openvino.tools.ovc"
 _AT_ONCE = 16  # images: their maps stay in the processor's caches, and few shapes are compiled
 
 
@@ -42,9 +44,7 @@ class OpenVinoNetwork:
         """Compiles a checkpoint. Raises RuntimeRefused, BadCheckpoint, NoReadyForm."""
         self.header = header
         with _saying_why():
-            import openvino
-
-            core = openvino.Core()
+            core = _openvino().Core()
             self.precision = quickest_format(core)
             self._requests = [
                 core.compile_model(
@@ -76,6 +76,20 @@ class OpenVinoNetwork:
         for request in self._requests:
             found = list(request.infer({0: found[0]}).values())
         return tuple(np.array(part, np.float32) for part in found)
+
+
+def _openvino() -> Any:
+    """The package without its converter of other formats, which it does without where that cannot
+    be imported: two thirds of its import, and a module that counts uses for its makers."""
+    absent = _CONVERTER not in sys.modules
+    if absent:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if absent:
+            del sys.modules[_CONVERTER]
+    return openvino
 
 
 def quickest_format(core: Any) -> str:
