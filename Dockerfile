@@ -1,8 +1,9 @@
-# One image for the migration, the worker and the page: `reid` is its entry point.
 FROM python:3.11-slim AS build
 
 # the build of torch: cpu, or a CUDA build such as cu132
 ARG TORCH_BACKEND=cpu
+# `page` alone is the light image, without torch
+ARG EXTRAS=page,torch
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_CACHE_DIR=/cache/uv PIP_CACHE_DIR=/cache/pip
 
 WORKDIR /src
@@ -13,7 +14,7 @@ RUN --mount=type=cache,target=/cache \
 RUN --mount=type=cache,target=/cache \
     python -m venv --without-pip /opt/reid \
     && uv pip install --python /opt/reid/bin/python --torch-backend "$TORCH_BACKEND" \
-        --constraint constraints.txt --requirements pyproject.toml --extra page --extra torch
+        --constraint constraints.txt --requirements pyproject.toml $(printf -- ' --extra %s' $(echo "$EXTRAS" | tr , ' '))
 
 # .dockerignore lets in the program's own folders and nothing else
 COPY . .
