@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,9 @@ from db.connect import Place  # noqa: E402
 from db.open import open_database  # noqa: E402
 from search.answering import search  # noqa: E402
 from search.documents import document  # noqa: E402
-from search.request import Asked  # noqa: E402
+from search.request import SearchRequest  # noqa: E402
 
-ASKED = Asked((gallery.COLLECTION,), limit=50)
+ASKED = SearchRequest((gallery.COLLECTION,), limit=50)
 Timed = list[float]
 
 
@@ -66,7 +67,7 @@ def page(home: Path) -> Iterator[str]:
 def bare(engine: Engine, image_id: int) -> tuple[float, Any]:
     """(seconds, the ids found) of one search without HTTP, written out as JSON's parts."""
     started = time.perf_counter()
-    said = document(search(engine, ASKED, [], [image_id]))
+    said = document(search(engine, replace(ASKED, image_ids=(image_id,))))
     return time.perf_counter() - started, ids_of(said)
 
 

@@ -22,10 +22,9 @@ from benchmarks.gallery import COLLECTION, queries  # noqa: E402
 from db.connect import Place  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.open import open_database  # noqa: E402
-from gallery.models import chosen  # noqa: E402
 from search.exact import answer_one  # noqa: E402
 from search.question import QueryPerson  # noqa: E402
-from search.request import Asked  # noqa: E402
+from search.request import SearchRequest  # noqa: E402
 
 FILTERS = (None, "gender = female", "hat", "backpack and not hat", "camera in (1, 2)", "pid = 77")
 WARM, TIMES = 12, 12
@@ -33,18 +32,15 @@ WARM, TIMES = 12, 12
 
 def measure(engine: Engine, where: str | None, prepare_threshold: int | None) -> tuple[float, int]:
     """(median milliseconds of a search, statements with a plan for any value) in a new session."""
-    model = chosen(engine, None)
-    asked = Asked((COLLECTION,), where=where)
-    question = asked.question(model)
+    asked = SearchRequest((COLLECTION,), where=where).resolve(engine)
     query = QueryPerson("query", queries(1, 20_000)[0])
     engine.dispose()
     with engine.connect() as connection:
         driver_of(connection).prepare_threshold = prepare_threshold
-        scope = asked.scope(connection, model)
         seconds = []
         for _ in range(WARM + TIMES):
             started = time.perf_counter()
-            answer_one(connection, scope, question, query)
+            answer_one(connection, asked.scope, asked.question, query)
             seconds.append(time.perf_counter() - started)
         blind = "SELECT count(*) FROM pg_prepared_statements WHERE generic_plans > 0"
         number: int = connection.execute(text(blind)).scalar_one()

@@ -65,10 +65,10 @@ def calibrate(
     takes the place of names. Only what somebody has looked at is judged, so no limit lies beyond
     the farthest match with a verdict.
     """
-    from evaluation.calibrate import Asked
+    from evaluation.calibrate import CalibrationRequest
     from evaluation.calibrate import calibrate as run
 
-    asked = Asked(
+    asked = CalibrationRequest(
         collection,
         distractors,
         model,

@@ -78,7 +78,7 @@ def erase(
     """
     from gallery import erase as actions
 
-    asked = actions.Asked(images, collections, pid, files, reason)
+    asked = actions.ErasureRequest(images, collections, pid, files, reason)
     if lifted:
         _only_lift(asked.names_something or dry_run)
         click.echo(f"lifted {actions.lift(options.database(), lifted)} of {len(lifted)}")

@@ -87,18 +87,18 @@ _NAMES = (
 
 
 def question(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where to look, filter, limits and model, given to `function` as one argument `asked`."""
+    """Where to look, filter, limits and model, given to `function` as one argument `request`."""
 
     @wraps(function)
-    def with_asked(**given: Any) -> Any:
-        from search.request import Asked
+    def with_request(**given: Any) -> Any:
+        from search.request import SearchRequest
 
-        asked = Asked(**{name: given.pop(name) for name in _NAMES})
-        return function(asked=asked, **given)
+        request = SearchRequest(**{name: given.pop(name) for name in _NAMES})
+        return function(request=request, **given)
 
     for decorate in reversed(_QUESTION):
-        with_asked = decorate(with_asked)
-    return with_asked
+        with_request = decorate(with_request)
+    return with_request
 
 
 def database() -> "Engine":

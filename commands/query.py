@@ -11,7 +11,7 @@ from commands.output import emit, format_option, note, on_terminal
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from search.request import Asked
+    from search.request import SearchRequest
 
 
 @click.group()
@@ -29,7 +29,7 @@ def query() -> None:
 def add(
     set_name: str,
     sources: tuple[Path, ...],
-    asked: "Asked",
+    request: "SearchRequest",
     device: str | None,
 ) -> int:
     """Add each image as a query to SET, with where to look, filter and limits.
@@ -42,7 +42,7 @@ def add(
     from tqdm import tqdm
 
     with tqdm(unit="img", desc="query add", disable=not on_terminal()) as bar:
-        added = run(engine, set_name, asked, sources, device=device, on_progress=bar.update)
+        added = run(engine, set_name, request, sources, device=device, on_progress=bar.update)
     click.echo(f"{added.queries} queries added to {set_name} ({added.known} were stored already)")
     failed = {**added.failed, **added.refused}
     for name, reason in list(failed.items())[:10]:

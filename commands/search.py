@@ -14,8 +14,8 @@ from files import is_stdout
 
 if TYPE_CHECKING:
     from search.answer import Answer
-    from search.answering import Found
-    from search.request import Asked
+    from search.answering import Answers
+    from search.request import SearchRequest
 
 
 @click.command()
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @format_option
 def search(
     images: tuple[Path, ...],
-    asked: "Asked",
+    request: "SearchRequest",
     device: str | None,
     purpose: str | None,
     rerank: bool,
@@ -77,17 +77,15 @@ def search(
     """
     from search.answering import search as run
 
-    asked = replace(
-        asked, rerank=rerank, candidates=candidates, approximate=approximate, explain=explain,
-        nearest=nearest,
+    request = replace(
+        request, rerank=rerank, candidates=candidates, approximate=approximate, explain=explain,
+        nearest=nearest, same_person=same_person, purpose=purpose, image_ids=image_ids,
+        files=tuple((path.name, str(path)) for path in _distinct(images)),
     )  # fmt: skip
-    asked.check(with_image=bool(images or image_ids), same_person=same_person)
+    request.check()
     check_targets(sheet, html)
     engine = options.database()
-    files = [(path.name, str(path)) for path in _distinct(images)]
-    found = run(
-        engine, asked, files, image_ids, device=device, purpose=purpose, same_person=same_person
-    )
+    found = run(engine, request, device=device)
     if not on_stdout(sheet, html):
         _emit(found, format_, reranked=rerank)
     if sheet or html:
@@ -97,7 +95,7 @@ def search(
     return 3 if found.failed else 0
 
 
-def _emit(found: "Found", format_: str, *, reranked: bool) -> None:
+def _emit(found: "Answers", format_: str, *, reranked: bool) -> None:
     from search.documents import document
 
     everything = format_ != "table"
@@ -166,7 +164,7 @@ def _facts(answer: "Answer") -> str:
     )
 
 
-def _draw(engine: Any, found: "Found", sheet: Path | None, html: Path | None) -> None:
+def _draw(engine: Any, found: "Answers", sheet: Path | None, html: Path | None) -> None:
     from gallery.thumbnails import thumbnails_of
     from rendering.pictures import Picture
     from search.answering import deciding_fields

@@ -28,7 +28,7 @@ from models.rewrite import with_header
 
 
 @dataclass(frozen=True)
-class Asked:
+class CalibrationRequest:
     """What to calibrate on: a collection's people, or the verdicts of query sets. Without a
     false-positive rate the limit with the best F1 is chosen."""
 
@@ -79,7 +79,7 @@ class Calibrated:
     `labels_changed` counts images that were decided differently."""
 
     model: str
-    asked: Asked
+    asked: CalibrationRequest
     report: DistanceReport | VerdictReport
     trained_space: str | None
     calibrated_at: str
@@ -135,7 +135,7 @@ class Calibrated:
         }
 
 
-def calibrate(engine: Engine, asked: Asked) -> Calibrated:
+def calibrate(engine: Engine, asked: CalibrationRequest) -> Calibrated:
     """Chooses the limit of `auto`, and with annotations the cut-offs; stores both with the model.
 
     Labels that are stored are decided again in the same transaction. Raises UnknownCollection,
@@ -150,7 +150,7 @@ def calibrate(engine: Engine, asked: Asked) -> Calibrated:
         return _store(connection, row, done)
 
 
-def _measured(connection: Connection, row: ModelRow, asked: Asked) -> Calibrated:
+def _measured(connection: Connection, row: ModelRow, asked: CalibrationRequest) -> Calibrated:
     cutoffs, unused = None, 0
     space = row.header.get("identity_space")
     report: DistanceReport | VerdictReport

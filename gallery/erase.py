@@ -32,7 +32,7 @@ class NothingNamed(UsageError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ErasureRequest:
     """What to erase: images, collections, a person of some collections, or contents of files. With
     nothing named: whatever has a tombstone already."""
 
@@ -113,7 +113,7 @@ class Remains:
     written: tuple[dict[str, Any], ...]
 
 
-def plan(engine: Engine, asked: Asked) -> tuple[Plan, Remains]:
+def plan(engine: Engine, asked: ErasureRequest) -> tuple[Plan, Remains]:
     """What `erase` would do, without doing it.
 
     Raises NothingNamed, UnknownCollection, UnreadableImage.
@@ -126,7 +126,7 @@ def plan(engine: Engine, asked: Asked) -> tuple[Plan, Remains]:
 
 
 def erase(
-    engine: Engine, asked: Asked, *, quick: bool = False, on_step: OnStep | None = None
+    engine: Engine, asked: ErasureRequest, *, quick: bool = False, on_step: OnStep | None = None
 ) -> tuple[Plan, list[str]]:
     """Erases; gives what it came to, and the approximate indexes that were dropped.
 
@@ -153,7 +153,7 @@ def _erase(
     return found, _leave_files(engine, quick, on_step)
 
 
-def _begin(connection: Connection, asked: Asked, found: Plan) -> None:
+def _begin(connection: Connection, asked: ErasureRequest, found: Plan) -> None:
     erase_rows.bury(connection, found.contents.hashes, asked.reason)
     scrub.set_pending(connection)
     last_look.forget_names(connection, [row.id for row in all_collections(connection)])
@@ -166,7 +166,7 @@ def _begin(connection: Connection, asked: Asked, found: Plan) -> None:
     )
 
 
-def _plan(connection: Connection, asked: Asked) -> Plan:
+def _plan(connection: Connection, asked: ErasureRequest) -> Plan:
     rows = tuple(collections_named(connection, asked.collections))
     if asked.names_something:
         hashes = tuple(content_hash(read_file(os.fsencode(file))) for file in asked.files)
@@ -181,7 +181,7 @@ def _plan(connection: Connection, asked: Asked) -> Plan:
     )
 
 
-def _check_named(connection: Connection, asked: Asked, contents: Contents) -> None:
+def _check_named(connection: Connection, asked: ErasureRequest, contents: Contents) -> None:
     """Raises NothingNamed for what was never there; what is erased already is no mistake."""
     if unknown := erase_rows.never_seen(connection, asked.image_ids):
         raise NothingNamed(

@@ -6,11 +6,11 @@ from sqlalchemy import Connection, Engine, text
 
 from db.audit import record
 from errors import UsageError
-from gallery.models import Load, chosen
+from gallery.models import Load
 from query_sets.export_names import exported
 from query_sets.set_rows import NewImage, NewQuery, add_queries
-from search.query_images import Who, embedded_images, one_query
-from search.request import Asked
+from search.query_images import embedded_images, one_query
+from search.request import SearchRequest
 
 
 class NothingToKeep(UsageError):
@@ -20,8 +20,7 @@ class NothingToKeep(UsageError):
 def keep(
     engine: Engine,
     set_name: str,
-    asked: Asked,
-    who: Who,
+    request: SearchRequest,
     *,
     load: Load,
     device: str | None = None,
@@ -30,24 +29,23 @@ def keep(
 
     Raises NothingToKeep, and what `add_queries` raises.
     """
-    if not who:
+    if not request.has_image:
         raise NothingToKeep("a filter alone cannot be kept as a query: add an image of the person")
-    model = chosen(engine, asked.model)
-    question = asked.question(model)
-    images = embedded_images(engine, model, who, load, device)
+    resolved = request.resolve(engine)
+    model = resolved.model
+    images = embedded_images(engine, model, request.files, request.image_ids, load, device)
     own = [NewImage(i.content_hash, i.thumbnail, i.embedding_D, i.image_id) for i in images]
     person = images[0].as_query()
     if len(images) > 1:
         person = replace(one_query([i.as_query() for i in images]), name=images[0].name)
     with engine.begin() as connection:
-        scope = asked.scope(connection, model)
         name = _free_name(connection, set_name, exported(person.name))
         query = NewQuery(name, tuple(own), person.pid, person.camid)
         add_queries(
-            connection, set_name, model, scope.galleries, question,
-            auto_distance=asked.max_distance == "auto", queries=[query],
+            connection, set_name, model, resolved.scope.galleries, resolved.question,
+            auto_distance=resolved.question.auto_distance, queries=[query],
         )  # fmt: skip
-        said = {"set": set_name, "queries": 1, "collections": list(asked.collections)}
+        said = {"set": set_name, "queries": 1, "collections": list(request.collections)}
         record(connection, "query add", said)
     return name
 

@@ -25,7 +25,7 @@ from rendering.pictures import Picture
 from rendering.sheet import contact_sheet
 from search.answering import deciding_fields
 from search.query_images import Content, Embedded, EmbeddedImage, embed_files, stored_images
-from search.request import Asked
+from search.request import SearchRequest
 
 
 class NoQueries(UsageError):
@@ -71,7 +71,7 @@ def named_files(sources: Sequence[Path]) -> tuple[list[tuple[str, bytes]], dict[
 def add(
     engine: Engine,
     set_name: str,
-    asked: Asked,
+    request: SearchRequest,
     sources: Sequence[Path],
     *,
     device: str | None = None,
@@ -85,13 +85,13 @@ def add(
         refused.update(unread)
         return embed_files(engine, model, files, device, on_progress)
 
-    return replace(_add(engine, set_name, asked, embed), refused=refused)
+    return replace(_add(engine, set_name, request, embed), refused=refused)
 
 
 def add_sent(
     engine: Engine,
     set_name: str,
-    asked: Asked,
+    request: SearchRequest,
     files: Sequence[tuple[str, Content]],
     image_ids: Sequence[int],
     *,
@@ -112,16 +112,14 @@ def add_sent(
         names = unambiguous(images)
         return [replace(image, name=names[key]) for key, image in images.items()], failed
 
-    return _add(engine, set_name, asked, embed)
+    return _add(engine, set_name, request, embed)
 
 
 def _add(
-    engine: Engine, set_name: str, asked: Asked, embed: Callable[[ModelRow], Embedded]
+    engine: Engine, set_name: str, request: SearchRequest, embed: Callable[[ModelRow], Embedded]
 ) -> Added:
-    model = chosen(engine, asked.model)
-    question = asked.question(model)
-    with engine.connect() as connection:
-        scope = asked.scope(connection, model)
+    resolved = request.resolve(engine)
+    model, question = resolved.model, resolved.question
     images, failed = _storable(engine, *embed(model))
     if not images:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(failed.items())[:3])
@@ -131,15 +129,15 @@ def _add(
             connection,
             set_name,
             model,
-            scope.galleries,
+            resolved.scope.galleries,
             question,
-            auto_distance=asked.max_distance == "auto",
+            auto_distance=question.auto_distance,
             queries=[_new_query(image) for image in images],
         )
         record(
             connection,
             "query add",
-            {"set": set_name, "queries": count, "collections": list(asked.collections)},
+            {"set": set_name, "queries": count, "collections": list(request.collections)},
         )
     known = sum(image.image_id is not None for image in images)
     return Added(count, known, failed, {})

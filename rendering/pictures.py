@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from errors import did_you_mean
 from search.answer import Answer
-from search.answering import Found, deciding_fields
+from search.answering import Answers, deciding_fields
 from vocabulary import FIELD_BY_NAME
 
 
@@ -30,7 +30,7 @@ class Picture:
                 raise ValueError(f"no attribute field {name!r}{hint}")
 
 
-def pictures(found: Found) -> list[Picture]:
+def pictures(found: Answers) -> list[Picture]:
     """The answers, ready for captions; the page fetches each thumbnail by its id."""
     deciding = deciding_fields(found.question)
     return [

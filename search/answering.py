@@ -1,7 +1,7 @@
-"""Embed, then search: what the command line and the page share."""
+"""Answers a search request: embeds its images, searches, writes the audit rows."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from db.audit import record
 from db.limits import limited
 from gallery.model_rows import ModelRow
-from gallery.models import Load, chosen
+from gallery.models import Load
 from search.answer import Answer
 from search.exact import answer_filter, answer_one
 from search.explain import Explanation, explain
@@ -19,14 +19,13 @@ from search.multi_image import nearest_of
 from search.query_images import (
     Embedded,
     EmbeddedImage,
-    Source,
     embed_files,
     one_by_one,
     one_query,
     stored_images,
 )
 from search.question import Question
-from search.request import Asked
+from search.request import SearchRequest
 
 
 def deciding_fields(question: Question) -> tuple[str, ...]:
@@ -38,7 +37,7 @@ def deciding_fields(question: Question) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Found:
+class Answers:
     """Answers in the order asked, the query thumbnails, and what could not be read. Each answer has
     its explanation, where that was asked for."""
 
@@ -50,73 +49,58 @@ class Found:
 
 
 def search(
-    engine: Engine,
-    asked: Asked,
-    files: Sequence[tuple[str, Source]],
-    image_ids: Sequence[int] = (),
-    *,
-    device: str | None = None,
-    purpose: str | None = None,
-    same_person: bool = False,
-    load: Load | None = None,
-) -> Found:
-    """Answers each image, a file or a stored one by its id, or without any the filter alone; every
-    answer is written to the audit log.
+    engine: Engine, request: SearchRequest, *, device: str | None = None, load: Load | None = None
+) -> Answers:
+    """Answer each image of a request, or its filter alone, and write each answer to the audit log.
 
-    With `same_person` the images are one query. Raises UnknownImage.
+    `load` gives the network; without it, one is loaded for this call. Raises as
+    `SearchRequest.resolve`, and UnknownImage.
     """
-
-    def embed(model: ModelRow) -> Embedded:
-        stored, _ = stored_images(engine, model, image_ids)
-        images, failed = embed_files(engine, model, files, device, load=load)
-        return [*stored, *images], failed
-
-    given = embed if files or image_ids else None
-    return search_people(engine, asked, given, purpose, same_person)
-
-
-def search_people(
-    engine: Engine,
-    asked: Asked,
-    embed: Callable[[ModelRow], Embedded] | None,
-    purpose: str | None = None,
-    same_person: bool = False,
-) -> Found:
-    """The same for the images that `embed` gives, once the question is known to be a good one."""
-    model = chosen(engine, asked.model)
-    question = asked.question(model)
-    with engine.connect() as connection:
-        scope = asked.scope(connection, model)
-    rerank = asked.reranking(question.effective_limit)
+    resolved = request.resolve(engine)
+    scope, question = resolved.scope, resolved.question
     started = time.perf_counter()
-    images, failed = embed(model) if embed else ([], {})
-    embedding_seconds = time.perf_counter() - started if embed else None
+    images, failed = _query_images(engine, resolved.model, request, device, load)
+    embedding_seconds = time.perf_counter() - started if request.has_image else None
     queries = [image.as_query() for image in images]
-    several = same_person and len(queries) > 1
+    several = request.same_person and len(queries) > 1
     if several:
-        queries = one_by_one(queries) if asked.nearest else [one_query(queries)]
+        queries = one_by_one(queries) if request.nearest else [one_query(queries)]
     with engine.begin() as connection, limited(connection):
-        if embed:
+        if request.has_image:
             answers = [
                 answer_one(
-                    connection, scope, question, query, rerank, approximate=asked.approximate
+                    connection,
+                    scope,
+                    question,
+                    query,
+                    resolved.reranking,
+                    approximate=request.approximate,
                 )
                 for query in queries
             ]
         else:
             answers = [answer_filter(connection, scope, question)]
-        if several and asked.nearest:
+        if several and request.nearest:
             answers = [nearest_of(answers, question, answers[0].query)]
         for answer, names in zip(answers, _numbers(images, len(answers)), strict=True):
-            _audit(connection, asked, answer, names, purpose)
+            _audit(connection, request, answer, names)
         explanations = [
-            explain(connection, model, question, answer, embedding_seconds)
-            if asked.explain
+            explain(connection, resolved.model, question, answer, embedding_seconds)
+            if request.explain
             else None
             for answer in answers
         ]
-    thumbnails = tuple(image.thumbnail for image in images[: len(answers)]) if embed else (None,)
-    return Found(tuple(answers), thumbnails, failed, question, tuple(explanations))
+    shown: list[bytes | None] = [image.thumbnail for image in images[: len(answers)]]
+    thumbnails = tuple(shown) if request.has_image else (None,)
+    return Answers(tuple(answers), thumbnails, failed, question, tuple(explanations))
+
+
+def _query_images(
+    engine: Engine, model: ModelRow, request: SearchRequest, device: str | None, load: Load | None
+) -> Embedded:
+    stored, _ = stored_images(engine, model, request.image_ids)
+    images, failed = embed_files(engine, model, request.files, device, load=load)
+    return [*stored, *images], failed
 
 
 def _numbers(images: Sequence[EmbeddedImage], answers: int) -> list[str | list[str] | None]:
@@ -130,25 +114,24 @@ def _numbers(images: Sequence[EmbeddedImage], answers: int) -> list[str | list[s
 
 def _audit(
     connection: Connection,
-    asked: Asked,
+    request: SearchRequest,
     answer: Answer,
     names: str | list[str] | None,
-    purpose: str | None,
 ) -> None:
     record(
         connection,
         "search",
         {
             "query": answer.query if names is None else names,
-            "collections": list(asked.collections),
+            "collections": list(request.collections),
             "filter": answer.filter,
             "max_distance": answer.max_distance,
-            "limit": asked.limit,
+            "limit": request.limit,
             "rerank": None if answer.rerank is None else answer.rerank.to_json(),
             "plan": answer.plan,
             "model": answer.model,
         },
-        purpose=purpose,
+        purpose=request.purpose,
         result_ids=[match.image_id for match in answer.matches],
         candidates=answer.candidates,
         complete=answer.complete,

@@ -3,11 +3,11 @@
 from typing import Any
 
 from search.answer import Answer
-from search.answering import Found
+from search.answering import Answers
 from search.explain import Explanation
 
 
-def document(found: Found) -> dict[str, Any]:
+def document(found: Answers) -> dict[str, Any]:
     """`{"queries", "failed"}`; `failed` holds the images that cannot be used, with the reason."""
     explained = zip(found.answers, found.explanations, strict=True)
     return {

@@ -14,12 +14,11 @@ from sqlalchemy.sql.util import ClauseAdapter
 
 from db.limits import limited
 from db.schema import Feature
-from gallery.models import chosen
 from search.filters.leaves import LabelIs
 from search.filters.sql import where
 from search.filters.tree import And, Filter
 from search.question import Question, Scope
-from search.request import Asked
+from search.request import SearchRequest
 from search.statement import passing
 from vocabulary import FIELDS
 
@@ -96,7 +95,6 @@ def counts(engine: Engine, collections: Sequence[str], filter: Filter | None) ->
 
     Raises UnknownCollection, SearchTookTooLong.
     """
-    model = chosen(engine, None)
+    scope = SearchRequest(tuple(collections)).resolve(engine).scope
     with engine.begin() as connection, limited(connection):
-        scope = Asked(tuple(collections)).scope(connection, model)
         return facet_counts(connection, scope, filter)

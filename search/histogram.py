@@ -6,10 +6,10 @@ from itertools import accumulate
 from sqlalchemy import Connection, Engine, func, literal, select
 
 from db.limits import limited
-from gallery.models import Load, chosen
-from search.query_images import Who, embedded_images, one_query
+from gallery.models import Load
+from search.query_images import embedded_images, one_query
 from search.question import QueryPerson, Question, Scope
-from search.request import Asked
+from search.request import SearchRequest
 from search.statement import exact_distance_to, for_query, passing
 
 BINS = 80
@@ -82,19 +82,18 @@ def histogram(
 
 
 def distances(
-    engine: Engine, asked: Asked, who: Who, *, load: Load, device: str | None = None
+    engine: Engine, request: SearchRequest, *, load: Load, device: str | None = None
 ) -> Distances:
     """How far every image that passes the filter is from the person; several images count as their
     mean. The histogram's `within` is about the model's calibrated distance.
 
     Raises what `search.answering.search` raises.
     """
-    model = chosen(engine, asked.model)
-    question = asked.question(model)
-    images = embedded_images(engine, model, who, load, device)
+    resolved = request.resolve(engine)
+    model, question = resolved.model, resolved.question
+    images = embedded_images(engine, model, request.files, request.image_ids, load, device)
     queries = [image.as_query() for image in images]
     query = queries[0] if len(queries) == 1 else one_query(queries)
     with engine.begin() as connection, limited(connection):
-        scope = asked.scope(connection, model)
-        found = histogram(connection, scope, question, query, model.max_distance)
+        found = histogram(connection, resolved.scope, question, query, model.max_distance)
     return Distances(found, question.max_distance, model.max_distance)

@@ -58,17 +58,6 @@ class EmbeddedImage:
         )
 
 
-@dataclass(frozen=True)
-class Who:
-    """The images of the person that is looked for: files with their names, stored ones by id."""
-
-    files: tuple[tuple[str, Source], ...] = ()
-    image_ids: tuple[int, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.files or self.image_ids)
-
-
 Embedded = tuple[list[EmbeddedImage], dict[str, str]]
 
 
@@ -214,10 +203,15 @@ def one_by_one(queries: Sequence[QueryPerson]) -> list[QueryPerson]:
 
 
 def embedded_images(
-    engine: Engine, model: ModelRow, who: Who, load: Load, device: str | None
+    engine: Engine,
+    model: ModelRow,
+    files: Sequence[tuple[str, Source]],
+    image_ids: Sequence[int],
+    load: Load,
+    device: str | None,
 ) -> list[EmbeddedImage]:
-    stored, _ = stored_images(engine, model, who.image_ids)
-    images, failed = embed_files(engine, model, who.files, device, load=load)
+    stored, _ = stored_images(engine, model, image_ids)
+    images, failed = embed_files(engine, model, files, device, load=load)
     for name, reason in failed.items():
         raise UsageError(f"{name}: {reason}")
     return [*stored, *images]

@@ -1,13 +1,15 @@
-"""A search in the user's words."""
+"""A search as it is asked for: one request for the command line, the page and the API."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 
 from errors import UsageError
 from gallery.collections import collections_named
 from gallery.model_rows import ModelRow
+from gallery.models import chosen
 from search.filters.parse import parse
+from search.query_images import Source
 from search.question import BadQuestion, Question, Scope, resolve_max_distance
 from search.rerank import Reranking
 from search.reranked import reranking
@@ -21,11 +23,14 @@ class NothingAsked(UsageError):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question in the user's words. `where` is filter text, `max_distance` a number or auto,
-    `candidates` how many of the closest images `rerank` puts in a new order. With `approximate` the
-    model's index may propose them. Of several images of one person, their mean is asked for, or
-    with `nearest` each, and the nearest decides."""
+class SearchRequest:
+    """One search as the command line, the page and the API make it.
+
+    `where` is filter text, `max_distance` a number or auto, `candidates` how many of the closest
+    images `rerank` puts in a new order. With `approximate` the model's index may propose them.
+    `files` (names with their contents) and `image_ids` are the query images, one query each; with
+    `same_person` all are one query: their mean, or with `nearest` the nearest of them decides.
+    """
 
     collections: tuple[str, ...]
     where: str | None = None
@@ -39,11 +44,23 @@ class Asked:
     nearest: bool = False
     approximate: bool = False
     explain: bool = False
+    same_person: bool = False
+    purpose: str | None = None
+    files: tuple[tuple[str, Source], ...] = ()
+    image_ids: tuple[int, ...] = ()
 
-    def check(self, *, with_image: bool, same_person: bool = True) -> None:
-        """Raises NothingAsked, BadQuestion for a distance from nothing, UsageError for `nearest` of
-        images that do not all show one person."""
-        if self.nearest and not same_person:
+    @property
+    def has_image(self) -> bool:
+        """Whether anybody is looked for, and not a filter alone."""
+        return bool(self.files or self.image_ids)
+
+    def check(self) -> None:
+        """Refuse a combination that makes no sense, without asking the database.
+
+        Raises NothingAsked, BadQuestion for a distance from nothing, UsageError for `nearest` of
+        images that do not all show one person.
+        """
+        if self.nearest and not self.same_person:
             raise UsageError("--nearest says how images of one person count; add --same-person")
         self.reranking(None)
         if self.nearest and self.rerank:
@@ -51,7 +68,7 @@ class Asked:
                 "--rerank puts the matches of one point in order, --nearest has several; leave out "
                 "one of them"
             )
-        if with_image:
+        if self.has_image:
             return
         if self.where is None:
             raise NothingAsked
@@ -62,9 +79,13 @@ class Asked:
         if self.approximate:
             raise BadQuestion("--approximate needs an image; a filter alone has nothing to be near")
 
-    def question(self, model: ModelRow) -> Question:
-        """Raises BadFilter, BadQuestion."""
-        return Question(
+    def resolve(self, engine: Engine) -> "ResolvedRequest":
+        """Look up the model and the collections, parse the filter, settle the limits.
+
+        Raises UnknownModel, BadFilter, BadQuestion, UnknownCollection.
+        """
+        model = chosen(engine, self.model)
+        question = Question(
             filter=None if self.where is None else parse(self.where),
             max_distance=resolve_max_distance(self.max_distance, model),
             limit=self.limit,
@@ -72,11 +93,23 @@ class Asked:
             no_duplicates=self.no_duplicates,
             auto_distance=self.max_distance == "auto",
         )
+        with engine.connect() as connection:
+            scope = Scope(model, tuple(collections_named(connection, self.collections)))
+        return ResolvedRequest(scope, question, self.reranking(question.effective_limit))
 
     def reranking(self, limit: int | None) -> Reranking | None:
-        """None where none is asked for. Raises BadQuestion."""
+        """Give how to re-rank, None where it is not asked for. Raises BadQuestion."""
         return reranking(limit, self.candidates, wanted=self.rerank)
 
-    def scope(self, connection: Connection, model: ModelRow) -> Scope:
-        """Raises UnknownCollection."""
-        return Scope(model, tuple(collections_named(connection, self.collections)))
+
+@dataclass(frozen=True)
+class ResolvedRequest:
+    """A request whose names were looked up and whose texts were read: ready to be answered."""
+
+    scope: Scope
+    question: Question
+    reranking: Reranking | None
+
+    @property
+    def model(self) -> ModelRow:
+        return self.scope.model

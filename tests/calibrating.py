@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine, text
 
-from evaluation.calibrate import Asked, Calibrated
+from evaluation.calibrate import Calibrated, CalibrationRequest
 from evaluation.calibrate import calibrate as run_calibration
 from evaluation.calibrate_people import DistanceReport
 from gallery import model_rows as registry
@@ -98,7 +98,7 @@ def put(engine: Engine, model: ModelRow, name: str, items: list[Stored], space: 
 
 
 def calibrate(engine: Engine, name: str = "people", **options: Any) -> Calibrated:
-    return run_calibration(engine, Asked(name, **options))
+    return run_calibration(engine, CalibrationRequest(name, **options))
 
 
 def report(engine: Engine, name: str = "people", **options: Any) -> DistanceReport:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from gallery.model_rows import ModelRow
 from query_sets import queries
 from query_sets.verdicts import decide
 from search.answering import search
-from search.request import Asked as Question
+from search.request import SearchRequest as Question
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 
 ASKED = Question(("g", "h"), limit=100)
@@ -48,7 +49,7 @@ def used(engine: Engine, folder: Path, model: ModelRow) -> None:
         queries.run(engine, name, None, "a test")
     for query, image in pairwise(everybody[:8]):
         decide(engine, "all", query.name, [image.name], "confirmed", note=f"seen {image.name}")
-    search(engine, ASKED, [(path.name, str(path)) for path in everybody])
+    search(engine, replace(ASKED, files=tuple((path.name, str(path)) for path in everybody)))
     with engine.begin() as connection:
         connection.execute(text("ANALYZE"))
 
@@ -133,10 +134,10 @@ def never_held(
 
 def answers(engine: Engine, folder: Path) -> list[Any]:
     asked = [
-        search(engine, ASKED, [(path.name, str(path))]).answers[0]
+        search(engine, replace(ASKED, files=((path.name, str(path)),))).answers[0]
         for path in sorted((folder / "g").iterdir())
     ]
-    asked += search(engine, Question(("g", "h"), where="not hat or hat"), []).answers
+    asked += search(engine, Question(("g", "h"), where="not hat or hat")).answers
     return [
         (a.query, a.candidates, a.complete, [(m.collection, m.path, m.distance) for m in a.matches])
         for a in asked

@@ -24,7 +24,7 @@ from ingest.options import Options
 from ingest.run import ingest
 from query_sets.queries import add as add_queries
 from query_sets.queries import run as run_queries
-from search.request import Asked
+from search.request import SearchRequest
 from tests.servers import temporary_home
 from tests.web_client import fake_network
 from web.app import create_app
@@ -63,7 +63,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         engine = make_engine(Place(home, server.url()))
         upgrade(engine)
         ingest(engine, people / "gallery", "gallery", Options())
-        add_queries(engine, "demo", Asked(("gallery",), limit=6), [people / "query"])
+        add_queries(engine, "demo", SearchRequest(("gallery",), limit=6), [people / "query"])
         run_queries(engine, "demo", None, None)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             config = uvicorn.Config(create_app(engine, per_minute=0), log_level="warning")

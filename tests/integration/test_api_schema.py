@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from query_sets.queries import add as add_queries
 from query_sets.queries import run as run_queries
-from search.request import Asked
+from search.request import SearchRequest
 from tests.web_client import fake_network, page_of_four
 from web.app import create_app
 
@@ -36,7 +36,7 @@ def described(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("REID_HOME", str(tmp_path / "home"))
     fake_network(monkeypatch)
     page_of_four(engine, tmp_path / "crops")
-    add_queries(engine, "people", Asked(("gallery",)), [tmp_path / "crops"])
+    add_queries(engine, "people", SearchRequest(("gallery",)), [tmp_path / "crops"])
     run_queries(engine, "people", None, None)
     app = create_app(engine, host="testserver", per_minute=0)
     yield schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)

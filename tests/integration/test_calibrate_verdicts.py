@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 from db.audit import entries
 from errors import UsageError
-from evaluation.calibrate import Asked, Calibrated
+from evaluation.calibrate import Calibrated, CalibrationRequest
 from evaluation.calibrate import calibrate as run_calibration
 from evaluation.calibrate_people import CannotCalibrate
 from evaluation.calibrate_verdicts import MIN_REJECTED, VerdictReport
@@ -83,7 +83,7 @@ def reviewed(engine: Engine, model: ModelRow, gallery: CollectionRow) -> None:
 
 
 def calibrate(engine: Engine, *sets: str, **options: Any) -> Calibrated:
-    return run_calibration(engine, Asked(verdicts=sets or ("set",), **options))
+    return run_calibration(engine, CalibrationRequest(verdicts=sets or ("set",), **options))
 
 
 def report(engine: Engine, *sets: str, **options: Any) -> VerdictReport:
@@ -326,7 +326,7 @@ def test_many_matches_of_few_people(
 def test_what_does_not_go_together(engine: Engine) -> None:
     for options in ({}, {"collection": "people", "verdicts": ("set",)}):
         with pytest.raises(UsageError, match=r"give --collection .* or --verdicts .* one of the"):
-            Asked(**options)  # type: ignore[arg-type]
+            CalibrationRequest(**options)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="--distractors goes with --collection; leave it out with"):
         calibrate(engine, distractors=("others",))
     with pytest.raises(UsageError, match="--annotations goes with --collection"):

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from gallery import erase as actions
 from gallery import scrub
-from gallery.erase import Asked, NothingNamed
+from gallery.erase import ErasureRequest, NothingNamed
 from gallery.model_rows import ModelRow
 from tests.erased import (
     answers,
@@ -57,7 +57,9 @@ def test_what_is_erased_is_nowhere_and_leaves_no_gap(
     gone = {*named, *copies}
     needles = traces(engine, gone)
     assert len(found(everywhere(engine), needles)) >= len(needles)  # it would be seen
-    done, _ = actions.erase(engine, Asked(tuple(ids(engine, named).values())), quick=seed == 1)
+    done, _ = actions.erase(
+        engine, ErasureRequest(tuple(ids(engine, named).values())), quick=seed == 1
+    )
     assert (done.extent.images, done.copies) == (len(gone), len(copies))
     assert found(everywhere(engine), needles) == []
     assert found({"pg_dump": dumped(engine)}, needles) == []
@@ -87,11 +89,13 @@ def test_its_bytes_leave_the_files(engine: Engine, folder: Path, model: ModelRow
     needles = [part for r in rows for part in (r.path.encode(), bytes(r.jpeg), r.content_hash)]
     before = database_files(engine)
     assert all(needle in before for needle in needles)
-    _, dropped = actions.erase(engine, Asked(tuple(ids(engine, names(6)).values())), quick=True)
+    _, dropped = actions.erase(
+        engine, ErasureRequest(tuple(ids(engine, names(6)).values())), quick=True
+    )
     with engine.connect() as connection:
         assert scrub.is_pending(connection)
     assert (dropped, any(needle in database_files(engine) for needle in needles)) == ([], True)
-    _, dropped = actions.erase(engine, Asked())
+    _, dropped = actions.erase(engine, ErasureRequest())
     after = database_files(engine)
     hashes = [bytes(r.content_hash) for r in rows]
     assert [n for n in needles if n in after and n not in hashes] == []
@@ -108,9 +112,9 @@ def test_a_table_in_use_is_said_and_done_later(
     with engine.connect() as reader:
         reader.execute(text("SELECT count(*) FROM image"))
         with pytest.raises(scrub.BytesLeft, match="run `reid erase` once nobody searches"):
-            actions.erase(engine, Asked(collections=("g",)))
+            actions.erase(engine, ErasureRequest(collections=("g",)))
     assert ids(engine, names(12)) == {}
-    actions.erase(engine, Asked())
+    actions.erase(engine, ErasureRequest())
     with engine.connect() as connection:
         assert not scrub.is_pending(connection)
 
@@ -122,7 +126,7 @@ def test_an_erased_collection_leaves_no_statistics(
     used(engine, folder, model)
     needles = traces(engine, names(12)) | traces(engine, names(4, first=101))
     for name in ("g", "h"):
-        actions.erase(engine, Asked(collections=(name,)), quick=True)
+        actions.erase(engine, ErasureRequest(collections=(name,)), quick=True)
     if engine.dialect.server_version_info < (18,):  # type: ignore[operator]
         pytest.skip("Postgres 18 is the first that can forget them")
     assert found(everywhere(engine), needles) == []
@@ -145,7 +149,7 @@ def test_a_person_goes_with_the_queries_for_them(
             text("UPDATE image SET content_hash = sha256(path::bytea) WHERE collection_id = 1")
         )
         connection.execute(text("UPDATE query_image SET image_id = NULL"))
-    done, _ = actions.erase(engine, Asked(collections=("g",), pid=1), quick=True)
+    done, _ = actions.erase(engine, ErasureRequest(collections=("g",), pid=1), quick=True)
     assert (done.extent.images, done.extent.queries, done.extent.query_sets) == (4, 3, 1)
     assert ids(engine, names(12)).keys() == set(names(12)) - gone.keys()
     with engine.connect() as connection:
@@ -158,12 +162,12 @@ def test_a_person_goes_with_the_queries_for_them(
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (Asked((1, 999)), "no image 999 .1 of 2"),
-        (Asked(collections=("g",), pid=77), "holds no image of person 77"),
+        (ErasureRequest((1, 999)), "no image 999 .1 of 2"),
+        (ErasureRequest(collections=("g",), pid=77), "holds no image of person 77"),
     ],
 )
 def test_what_was_never_there_is_a_mistake(
-    engine: Engine, folder: Path, model: ModelRow, asked: Asked, says: str
+    engine: Engine, folder: Path, model: ModelRow, asked: ErasureRequest, says: str
 ) -> None:
     stored(engine, folder, model)
     before = everywhere(engine)
@@ -175,20 +179,20 @@ def test_what_was_never_there_is_a_mistake(
 def test_looking_changes_nothing(engine: Engine, folder: Path, model: ModelRow) -> None:
     used(engine, folder, model)
     before = everywhere(engine)
-    plan, remains = actions.plan(engine, Asked(collections=("h",)))
+    plan, remains = actions.plan(engine, ErasureRequest(collections=("h",)))
     assert everywhere(engine) == before
     assert plan.to_json() == {
         "images": 8, "copies": 2, "unread": 0, "features": 8, "matches": 102, "verdicts": 2,
         "queries": 3, "query_sets": 1, "runs": 2, "contents": 6,
     }  # fmt: skip
     assert remains.folders == {str(folder / "g"): 2, str(folder / "h"): 6}
-    done, _ = actions.erase(engine, Asked(collections=("h",)), quick=True)
+    done, _ = actions.erase(engine, ErasureRequest(collections=("h",)), quick=True)
     assert done.to_json() == plan.to_json()
 
 
 def test_what_was_never_read_goes_too(engine: Engine, folder: Path, model: ModelRow) -> None:
     register(engine, folder / "g", "g", model)
-    done, _ = actions.erase(engine, Asked(collections=("g",)), quick=True)
+    done, _ = actions.erase(engine, ErasureRequest(collections=("g",)), quick=True)
     assert (done.extent.images, done.to_json()["unread"], done.copies) == (12, 12, 0)
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM tombstone")) == 0

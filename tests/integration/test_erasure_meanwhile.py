@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from gallery import erase as actions
 from gallery import erase_rows, scrub
-from gallery.erase import Asked, Plan
+from gallery.erase import ErasureRequest, Plan
 from gallery.model_rows import ModelRow
 from gallery.store import ERASED
 from query_sets import queries
@@ -65,7 +65,7 @@ def test_it_is_not_taken_in_again_until_that_is_lifted(
     monkeypatch.setattr("search.query_images.load_network", lambda *_: FakeNetwork())
     stored(engine, folder, model)
     first = folder / "g" / names(1)[0]
-    actions.erase(engine, Asked(files=(first,)), quick=True)
+    actions.erase(engine, ErasureRequest(files=(first,)), quick=True)
     ingest(engine, folder / "g", "g", model)
     assert failures(engine) == {first.name: ERASED}
     with pytest.raises(queries.NoQueries, match="erased"):
@@ -80,7 +80,7 @@ def test_a_picture_that_was_never_stored_is_kept_out(
     engine: Engine, folder: Path, model: ModelRow
 ) -> None:
     first = folder / "g" / names(1)[0]
-    done, _ = actions.erase(engine, Asked(files=(first,)), quick=True)
+    done, _ = actions.erase(engine, ErasureRequest(files=(first,)), quick=True)
     assert done.to_json() | {"contents": 1} == dict.fromkeys(done.to_json(), 0) | {"contents": 1}
     ingest(engine, folder / "g", "g", model)
     assert failures(engine) == {first.name: ERASED}
@@ -93,7 +93,7 @@ def test_a_worker_that_has_read_it_already_does_not_store_it(
 
     def erase_it(call: int) -> None:
         if call == 1:
-            actions.erase(engine, Asked(files=(first,)), quick=True)
+            actions.erase(engine, ErasureRequest(files=(first,)), quick=True)
 
     row, _ = register(engine, folder / "g", "g", model)
     work(engine, FakeNetwork(on_call=erase_it), model, row, batch_size=12)
@@ -112,7 +112,7 @@ def test_a_query_that_was_read_already_is_not_stored(
     first = folder / "g" / names(1)[0]
 
     def late(engine: Engine, *embedded: Any) -> Any:
-        actions.erase(engine, Asked(files=(first,)), quick=True)
+        actions.erase(engine, ErasureRequest(files=(first,)), quick=True)
         return embedded
 
     monkeypatch.setattr(queries, "_without_erased", late)
@@ -138,21 +138,23 @@ class Killed:
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(("after", "again"), [(1, Asked(collections=("g",))), (4, Asked())])
+@pytest.mark.parametrize(
+    ("after", "again"), [(1, ErasureRequest(collections=("g",))), (4, ErasureRequest())]
+)
 def test_killed_anywhere_a_second_run_ends_it(
     engine: Engine,
     folder: Path,
     model: ModelRow,
     monkeypatch: pytest.MonkeyPatch,
     after: int,
-    again: Asked,
+    again: ErasureRequest,
 ) -> None:
     monkeypatch.setattr(erase_rows, "CHUNK", 3)
     monkeypatch.setattr(erase_rows, "_QUERIES_AT_ONCE", 5)
     used(engine, folder, model)
     needles = traces(engine, names(12))
     with pytest.raises(KeyboardInterrupt):
-        actions.erase(engine, Asked(collections=("g",)), on_step=Killed(after))
+        actions.erase(engine, ErasureRequest(collections=("g",)), on_step=Killed(after))
     assert found(everywhere(engine), needles)
     ingest(engine, folder / "g", "g", model)  # comes in between, and brings nothing back
     actions.erase(engine, again)
@@ -168,7 +170,7 @@ def test_an_image_that_is_erased_already_is_no_mistake(
     engine: Engine, folder: Path, model: ModelRow
 ) -> None:
     stored(engine, folder, model)
-    asked = Asked(tuple(ids(engine, names(2)).values()))
+    asked = ErasureRequest(tuple(ids(engine, names(2)).values()))
     assert actions.erase(engine, asked, quick=True)[0].extent.images == 4
     plan: Plan = actions.erase(engine, asked, quick=True)[0]
     assert plan.is_empty

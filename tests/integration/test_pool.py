@@ -16,10 +16,9 @@ from sqlalchemy.pool import QueuePool
 from db.connect import POOL_SIZE, Place, make_engine
 from db.open import open_database
 from db.server.embedded import EmbeddedServer
-from gallery.models import chosen
 from search.exact import answer_one
 from search.question import QueryPerson
-from search.request import Asked
+from search.request import SearchRequest
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import at
 from tests.servers import temporary_home
@@ -144,12 +143,10 @@ def _libpq(engine: Engine) -> str:
 def test_each_search_is_planned_with_its_own_values(engine: Engine) -> None:
     """Twenty images at once: no statement is kept, so that none gets a plan for any value."""
     gallery(engine)
-    model = chosen(engine, None)
-    asked = Asked(("gallery",), where="not hat and camera = 3")
+    asked = SearchRequest(("gallery",), where="not hat and camera = 3").resolve(engine)
     with engine.connect() as connection:
-        scope = asked.scope(connection, model)
         for n in range(20):
-            answer_one(connection, scope, asked.question(model), QueryPerson(f"{n}.jpg", at(n)))
+            answer_one(connection, asked.scope, asked.question, QueryPerson(f"{n}.jpg", at(n)))
         assert connection.execute(text("TABLE pg_prepared_statements")).all() == []
 
 

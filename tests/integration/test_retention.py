@@ -15,7 +15,7 @@ from gallery.retention import BadTerm, Removed
 from gallery.retention_rows import LogInUse
 from gallery.store import ERASED
 from query_sets import queries
-from search.request import Asked
+from search.request import SearchRequest
 from tests.fakes import ingest, names, register_fake_model, write_pictures
 
 ALL = sorted(names(6))
@@ -104,7 +104,7 @@ def test_a_collection_has_its_own_term(engine: Engine, folder: Path, model: Mode
 def test_the_next_ingest_does_not_bring_it_back_while_the_term_is_set(
     engine: Engine, folder: Path, model: ModelRow
 ) -> None:
-    erase.erase(engine, erase.Asked(files=(folder / KEPT[0],)), quick=True)
+    erase.erase(engine, erase.ErasureRequest(files=(folder / KEPT[0],)), quick=True)
     retention.set_terms(engine, 9, None, None)
     retention.run(engine)
     ingest(engine, folder, "g", model)
@@ -130,7 +130,7 @@ def test_bytes_that_another_collection_holds_longer_are_not_kept_out(
 def test_stored_queries_go_with_their_picture_or_by_their_own_age(
     engine: Engine, folder: Path
 ) -> None:
-    asked = Asked(("g",))
+    asked = SearchRequest(("g",))
     queries.add(engine, "mixed", asked, [folder / OLD[0], folder / KEPT[0]])
     queries.add(engine, "young", asked, [folder / KEPT[1]])
     queries.add(engine, "aged", asked, [folder / KEPT[2]])

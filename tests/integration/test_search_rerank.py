@@ -17,7 +17,7 @@ from search.exact import answer_one
 from search.filters.parse import parse
 from search.plan import plan_of
 from search.question import BadQuestion, QueryPerson, Question, Scope
-from search.request import Asked
+from search.request import SearchRequest
 from search.rerank import Reranking, rerank
 from search.reranked import reranking
 from search.statement import distance_to
@@ -195,7 +195,7 @@ def test_how_many_are_put_in_order() -> None:
 )
 def test_a_bad_re_ranking(asked: dict[str, int], sentence: str) -> None:
     with pytest.raises(BadQuestion) as caught:
-        Asked(("gallery",), where="hat", **asked).check(with_image=False)  # type: ignore[arg-type]
+        SearchRequest(("gallery",), where="hat", **asked).check()  # type: ignore[arg-type]
     assert str(caught.value) == sentence
 
 

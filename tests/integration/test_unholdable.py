@@ -14,7 +14,7 @@ from gallery.model_rows import ModelRow
 from images.listing import FoundFile, Listing
 from ingest.register import register_files
 from query_sets import queries
-from search.request import Asked
+from search.request import SearchRequest
 from tests.fakes import (
     collection,
     ingest,
@@ -168,7 +168,7 @@ def test_a_query(engine: Engine, folder: Path, model: ModelRow) -> None:
     for name in FINE[1:]:
         (below / name).write_bytes((folder / name).read_bytes())
     (below / FINE[2]).rename(below / "other.png")
-    added = queries.add(engine, "s", Asked(("g",)), [folder])
+    added = queries.add(engine, "s", SearchRequest(("g",)), [folder])
     twice = str((below / FINE[1]).relative_to(folder))
     assert added.failed == {twice: "a name of 1,650 bytes, more than 1,600; shorten it"}
     assert added.queries == 4

@@ -21,7 +21,7 @@ from web.api.requests import (
     Id,
     Name,
     Quality,
-    QuerySetRequest,
+    QuerySetBody,
     RunRequest,
 )
 from web.api.responses import Added, QuerySet, QuerySets, RunMatchPage, RunSummary
@@ -43,18 +43,18 @@ def query_sets(here: Here) -> object:
     status_code=201,
     response_model=Added,
     responses=problems(404, 408, 409, 413, 415),
-    openapi_extra=with_images(QuerySetRequest),
+    openapi_extra=with_images(QuerySetBody),
 )
 def add(here: Here, response: Response, body: Annotated[Sent, Depends(sent)]) -> object:
     """Add images as queries to a set, which is made where there is none.
 
     Send JSON with `image_ids`, or a form with the same fields and images as `image`.
     """
-    asked = body.as_a(QuerySetRequest)
+    asked = body.as_a(QuerySetBody)
     added = add_sent(
         here.engine,
         asked.name,
-        asked.asked(),
+        asked.request(),
         named_contents(body.files),
         asked.image_ids,
         load=here.networks,

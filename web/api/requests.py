@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from search.request import Asked
+from search.query_images import Source
+from search.request import SearchRequest
 from vocabulary import QUALITY_LIMIT
 
 MAX_ID = 2**53 - 1  # beyond it, not every whole number is one of JSON's
@@ -55,7 +56,7 @@ class Question(BaseModel):
     model: Name | None = Field(default=None, description="A registered model; else the active one.")
 
 
-class SearchRequest(Question):
+class SearchBody(Question):
     """A question. With several images each has its answer, unless they show the `same_person`;
     without any the filter alone is searched."""
 
@@ -77,18 +78,14 @@ class SearchRequest(Question):
     )
     purpose: Text | None = Field(default=None, description="Why; kept in the audit log.")
 
-    def asked(self) -> Asked:
-        return Asked(
-            **_question(self),
-            rerank=self.rerank,
-            candidates=self.candidates,
-            nearest=self.nearest,
-            approximate=self.approximate,
-            explain=self.explain,
-        )
+    def request(self, files: tuple[tuple[str, Source], ...]) -> SearchRequest:
+        """The same with the images that were sent."""
+        given = {name: getattr(self, name) for name in SearchBody.model_fields}
+        given |= {"collections": tuple(self.collections), "image_ids": tuple(self.image_ids)}
+        return SearchRequest(**given, files=files)
 
 
-class QuerySetRequest(Question):
+class QuerySetBody(Question):
     """Images to keep as queries of a set, one each, which is made where there is none."""
 
     model_config = ConfigDict(
@@ -99,13 +96,10 @@ class QuerySetRequest(Question):
 
     name: Name = Field(description="The set's name.")
 
-    def asked(self) -> Asked:
-        return Asked(**_question(self))
-
-
-def _question(given: Question) -> dict[str, Any]:
-    asked = given.model_dump(include=set(Question.model_fields) - {"image_ids"})
-    return {**asked, "collections": tuple(given.collections)}
+    def request(self) -> SearchRequest:
+        """Where to look and the limits, without the images."""
+        given = self.model_dump(exclude={"name", "image_ids"})
+        return SearchRequest(**given | {"collections": tuple(self.collections)})
 
 
 class ImageRequest(BaseModel):

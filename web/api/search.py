@@ -11,7 +11,7 @@ from search.documents import document
 from search.query_images import named_contents
 from web.api.body import Sent, sent
 from web.api.openapi import problems, with_images
-from web.api.requests import SearchRequest
+from web.api.requests import SearchBody
 from web.api.responses import SearchResult
 from web.details import V1
 from web.state import Here
@@ -26,7 +26,7 @@ router = APIRouter(prefix=V1, tags=["search"])
         200: {"model": SearchResult, "description": "The answers."},
         **problems(404, 408, 413, 415),
     },
-    openapi_extra=with_images(SearchRequest),
+    openapi_extra=with_images(SearchBody),
 )
 def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> JSONResponse:
     """Find the person of each image again, or everyone who passes the filter.
@@ -35,21 +35,11 @@ def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> JSONResponse:
     the document that `reid search --format json` prints. Images that cannot be used stand in
     `failed`; where none can, the answer is a problem.
     """
-    asked = body.as_a(SearchRequest)
-    question = asked.asked()
-    images = bool(body.files or asked.image_ids)
-    question.check(with_image=images, same_person=asked.same_person)
-    found = run(
-        here.engine,
-        question,
-        named_contents(body.files),
-        asked.image_ids,
-        device=here.device,
-        purpose=asked.purpose,
-        same_person=asked.same_person,
-        load=here.networks,
-    )
-    if images and not found.answers:
+    asked = body.as_a(SearchBody)
+    request = asked.request(tuple(named_contents(body.files)))
+    request.check()
+    found = run(here.engine, request, device=here.device, load=here.networks)
+    if request.has_image and not found.answers:
         raise UnreadableImage(in_words(found.failed))
     return JSONResponse(document(found))
 

@@ -11,7 +11,7 @@ from rendering.pictures import Picture
 from search.filters.errors import BadFilter
 from search.histogram import distances
 from web.pages.chart import chart, number
-from web.pages.search_answer import answer, narrowing, who
+from web.pages.search_answer import answer, narrowing, request_of
 from web.pages.search_form import Form
 from web.pages.search_view import page_of, values
 from web.render import is_part, render
@@ -73,9 +73,9 @@ def facets(request: Request, here: Here) -> Response:
 def distance_chart(request: Request, here: Here) -> Response:
     """How far everybody is: a part of the search page, or a page of its own."""
     form = Form.read(request.query_params).merged()
-    form.check()
-    asked = form.asked()
-    found = distances(here.engine, asked, who(here, form), load=here.networks, device=here.device)
+    asked = request_of(here, form)
+    asked.check()
+    found = distances(here.engine, asked, load=here.networks, device=here.device)
     drawn = chart(
         found.histogram,
         limit=found.limit,

@@ -15,7 +15,7 @@ from query_sets.runs import CannotRun
 from query_sets.sets import show_set
 from query_sets.verdicts import count_verdicts, decide, take_back
 from web.addresses import to
-from web.pages.search_answer import Posted, posted, who, with_files
+from web.pages.search_answer import Posted, posted, request_of, with_files
 from web.pages.search_form import BadForm, Form
 from web.render import is_part, problem, render
 from web.state import Here
@@ -89,7 +89,7 @@ def kept(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)])
         form = replace(with_files(here, form, sent).merged(), set=form.set)
         form.check()
         name = keep(
-            here.engine, form.set, form.asked(), who(here, form),
+            here.engine, form.set, request_of(here, form),
             load=here.networks, device=here.device,
         )  # fmt: skip
     except (UsageError, UnreadableImage) as error:

@@ -14,7 +14,8 @@ from rendering.pictures import Picture, pictures
 from search.answering import search as run
 from search.facets import counts
 from search.filters.errors import BadFilter
-from search.query_images import Content, Who
+from search.query_images import Content
+from search.request import SearchRequest
 from web.pages.facet_boxes import Facet, by_hand, facets, filter_of
 from web.pages.search_form import MAX_IMAGES, BadForm, Form
 from web.state import State
@@ -68,8 +69,8 @@ def with_files(here: State, form: Form, sent: Posted) -> Form:
     return replace(form, image_id=numbers, uploads=known + keys, set="", query="", page=1)
 
 
-def who(here: State, form: Form) -> Who:
-    """The images that are searched for. Raises UploadGone, BadForm."""
+def request_of(here: State, form: Form) -> SearchRequest:
+    """The form's request with its uploaded images. Raises UploadGone, BadForm."""
     files: dict[str, Content] = {}
     for key in form.uploads:
         upload = here.uploads.get(key)
@@ -78,24 +79,14 @@ def who(here: State, form: Form) -> Who:
             number += 1
             name = f"{upload.name} ({number})"
         files[name] = Content(upload.data, tried=True)  # when it was kept
-    return Who(tuple(files.items()), form.image_ids())
+    return form.request(tuple(files.items()))
 
 
 def answer(here: State, form: Form) -> Picture:
     """The answer to a form that asks for something; it is in the audit log. Raises what
     `search.answering.search` raises, and UsageError for an image that cannot be used."""
     form.check()
-    person = who(here, form)
-    found = run(
-        here.engine,
-        form.asked(),
-        person.files,
-        person.image_ids,
-        device=here.device,
-        purpose=form.purpose or None,
-        same_person=len(person.files) + len(person.image_ids) > 1,
-        load=here.networks,
-    )
+    found = run(here.engine, request_of(here, form), device=here.device, load=here.networks)
     for name, reason in found.failed.items():
         raise UsageError(f"{name}: {reason}")
     return pictures(found)[0]

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from starlette.datastructures import FormData, QueryParams
 
 from errors import UsageError
+from search.query_images import Source
 from search.question import BadQuestion
-from search.request import Asked
+from search.request import SearchRequest
 from web.addresses import to
 from web.pages.facet_boxes import ticked_in, with_ticks
 from web.pages.paging import page_number
@@ -153,11 +154,12 @@ class Form:
             form = replace(form, nearest=False)
         return form.address()
 
-    def asked(self) -> Asked:
-        """Raises BadForm, BadQuestion."""
+    def request(self, files: tuple[tuple[str, Source], ...]) -> SearchRequest:
+        """The request that the form asks, `files` being its uploads. Raises BadForm."""
+        image_ids = self.image_ids()
         if not self.collections:
             raise BadForm("choose at least one collection to search in")
-        return Asked(
+        return SearchRequest(
             collections=self.collections,
             where=self.where or None,
             max_distance=self.max_distance or None,
@@ -166,6 +168,10 @@ class Form:
             no_duplicates=self.no_duplicates,
             rerank=self.rerank,
             nearest=self.nearest,
+            same_person=len(files) + len(image_ids) > 1,
+            purpose=self.purpose or None,
+            files=files,
+            image_ids=image_ids,
         )
 
     def image_ids(self) -> tuple[int, ...]:
@@ -177,10 +183,7 @@ class Form:
 
     def check(self) -> None:
         """Raises BadForm, BadQuestion, NothingAsked."""
-        images = self.image_ids()
-        self.asked().check(
-            with_image=self.of_somebody, same_person=len(images) + len(self.uploads) > 1
-        )
+        self.request(tuple((key, b"") for key in self.uploads)).check()
 
 
 def _image_number(text: str) -> int:

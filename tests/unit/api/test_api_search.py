@@ -15,7 +15,7 @@ from gallery.sent_images import remove_kept
 from gallery.status import remove_collection
 from images.decode import content_hash
 from search.answering import search
-from search.request import Asked
+from search.request import SearchRequest
 from tests.api_client import V1, detail, ids_in, ingest, sent
 from tests.web_client import BLUE, GREEN, RED, Client, ColourNetwork, jpeg
 
@@ -212,10 +212,10 @@ def test_problems_have_the_command_lines_sentences(
     api: Client, engine: Engine, fields: dict[str, Any]
 ) -> None:
     fields = {"collections": ["gallery"], **fields}
-    asked = Asked(**{**fields, "collections": tuple(fields["collections"])})
+    asked = SearchRequest(**{**fields, "collections": tuple(fields["collections"])})
     with pytest.raises(ReidError) as raised:
-        asked.check(with_image=False)
-        search(engine, asked, [])
+        asked.check()
+        search(engine, asked)
     status = 404 if "nobody" in str(raised.value) or "galery" in str(raised.value) else 400
     assert detail(api.post(f"{V1}/search", json=fields), status) == str(raised.value)
 

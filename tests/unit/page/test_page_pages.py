@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from db.connect import Place, make_engine
 from query_sets.queries import add as add_queries
 from query_sets.queries import run as run_queries
-from search.request import Asked
+from search.request import SearchRequest
 from tests.web_client import (
     HOSTILE,
     RED,
@@ -48,7 +48,7 @@ def test_hostile_names_stay_text(engine: Engine, tmp_path: Path) -> None:
     name = "<img src=x onerror=alert(1)>\n,'\".jpg"
     store(engine, tmp_path / "crops", collection, {name: jpeg(RED)})
     files = [("who.jpg", str(tmp_path / "crops" / name))]
-    add_queries(engine, collection, Asked((collection,)), [Path(files[0][1])])
+    add_queries(engine, collection, SearchRequest((collection,)), [Path(files[0][1])])
     run_queries(engine, collection, None, None)
     page = Client(create_app(engine, token=None))
     sets = page.get("/sets").text
@@ -93,7 +93,9 @@ def test_no_image_by_anything_else(page: Client, path: str) -> None:
 
 def test_sets(page: Client, engine: Engine, tmp_path: Path) -> None:
     assert "No query set yet" in page.get("/sets").text
-    add_queries(engine, "people", Asked(("gallery",), no_duplicates=True), [tmp_path / "crops"])
+    add_queries(
+        engine, "people", SearchRequest(("gallery",), no_duplicates=True), [tmp_path / "crops"]
+    )
     assert "Never run" in page.get("/sets/people").text
     run_queries(engine, "people", None, None)
     listed, shown = page.get("/sets").text, page.get("/sets/people").text
@@ -106,7 +108,7 @@ def test_sets(page: Client, engine: Engine, tmp_path: Path) -> None:
 
 
 def test_a_stale_run_says_so(page: Client, engine: Engine, tmp_path: Path) -> None:
-    add_queries(engine, "people", Asked(("gallery",)), [tmp_path / "crops"])
+    add_queries(engine, "people", SearchRequest(("gallery",)), [tmp_path / "crops"])
     run_queries(engine, "people", None, None)
     store(engine, tmp_path / "crops", "gallery", {"0009_c1_000000009.jpg": jpeg((9, 9, 9))})
     assert "stale" in page.get("/sets").text
@@ -117,7 +119,7 @@ def test_a_set_comes_in_pages(
     page: Client, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.pages.sets_page.QUERIES_A_PAGE", 3)
-    add_queries(engine, "a/b c", Asked(("gallery",)), [tmp_path / "crops"])
+    add_queries(engine, "a/b c", SearchRequest(("gallery",)), [tmp_path / "crops"])
     run_queries(engine, "a/b c", None, None)
     first, second = page.get("/sets/a%2Fb%20c").text, page.get("/sets/a%2Fb%20c?page=2").text
     assert (first.count("<article"), second.count("<article")) == (3, 1)

@@ -11,7 +11,7 @@ from gallery.model_card import LimitPoint, card
 from query_sets.queries import add as add_queries
 from query_sets.queries import run as run_queries
 from search.facets import counts
-from search.request import Asked
+from search.request import SearchRequest
 from tests.rows import failures
 from tests.web_client import (
     BLUE,
@@ -205,7 +205,7 @@ def test_limits_as_lines() -> None:
 @pytest.fixture
 def people(page: Client, engine: Engine, tmp_path: Path) -> Client:
     """A page with a query set of a name that is hard on addresses, run once."""
-    add_queries(engine, "a/b c", Asked(("gallery",)), [tmp_path / "crops"])
+    add_queries(engine, "a/b c", SearchRequest(("gallery",)), [tmp_path / "crops"])
     run_queries(engine, "a/b c", None, None)
     return page
 
@@ -249,7 +249,7 @@ def test_a_run_is_taken_along(people: Client, engine: Engine) -> None:
 
 
 def test_a_set_may_be_called_like_a_part(page: Client, engine: Engine, tmp_path: Path) -> None:
-    add_queries(engine, "x/diff", Asked(("gallery",)), [tmp_path / "crops"])
+    add_queries(engine, "x/diff", SearchRequest(("gallery",)), [tmp_path / "crops"])
     for path in ("/sets/x%2Fdiff", "/sets/x/diff"):
         assert "What is asked" in page.get(path).text
     never = page.get("/sets/x%2Fdiff/export?as=csv")
