@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.gallery import COLLECTION, queries  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.open import open_database  # noqa: E402
 from gallery.collections import collection_named  # noqa: E402
@@ -187,7 +187,7 @@ def main() -> None:
     asked = parser.parse_args()
     grown = {}
     for home in asked.homes:
-        engine = open_database(Place(home.absolute()))
+        engine = open_database(DatabaseAddress(home.absolute()))
         with engine.begin() as connection:
             gallery = Gallery(connection)
             sizes(gallery)

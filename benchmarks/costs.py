@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from db.connect import Place
+from db.connect import DatabaseAddress
 from db.open import open_database
 from db.server.state import running
 
@@ -94,7 +94,7 @@ def median(ratios: Sequence[float]) -> str:
 def own_database() -> Iterator[tuple[Path, Engine]]:
     """A home with a database of its own, both gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="reid-bench-"))
-    place = Place(home)
+    place = DatabaseAddress(home)
     engine = open_database(place)
     try:
         yield home, engine

@@ -23,14 +23,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from db.connect import Place
+from db.connect import DatabaseAddress
 from db.open import open_database
 from gallery.manifest import Claim
 from gallery.models import chosen, load_network
 from gallery.store import Failure
 from images.decode import read_file
 from images.decoder_pool import Decoders
-from ingest.pipeline import Network
+from ingest.pipeline import BatchNetwork
 from ingest.reader import FileBytes, Ready, chunks, decode_guarded, to_pixels
 
 Decode = Callable[[Sequence[FileBytes]], list[Ready | Failure]]
@@ -51,7 +51,7 @@ def cpu_seconds(decoders: Decoders) -> float:
     return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def run(paths: list[Path], network: Network | None, decode: Decode, batch: int) -> str:
+def run(paths: list[Path], network: BatchNetwork | None, decode: Decode, batch: int) -> str:
     """Images go through in batches, the next read and decoded while the network runs; gives a
     digest of all pixels and thumbnails."""
     batches = [paths[i : i + batch] for i in range(0, len(paths), batch)]
@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     paths = list(itertools.islice(sorted(given.folder.iterdir()), given.count))
-    place = Place(Path(tempfile.mkdtemp(prefix="reid-bench-")))
+    place = DatabaseAddress(Path(tempfile.mkdtemp(prefix="reid-bench-")))
     engine = open_database(place)
     network = load_network(chosen(engine, None), None)
     engine.dispose()

@@ -19,7 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.open import open_database  # noqa: E402
 from evaluation.evaluate_reid import ReidTask, evaluate_reid, load_task  # noqa: E402
 from gallery.collections import collection_named, collections_named  # noqa: E402
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--query", required=True)
     parser.add_argument("--gallery", action="append", required=True)
     asked = parser.parse_args()
-    engine = open_database(Place(asked.home.absolute()))
+    engine = open_database(DatabaseAddress(asked.home.absolute()))
     with engine.connect() as connection:
         model = chosen(engine, None)
         query = collection_named(connection, asked.query)

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from db.arrays import embeddings_from_copy, feature_rows  # noqa: E402
-from db.connect import Place, make_engine  # noqa: E402
+from db.connect import DatabaseAddress, make_engine  # noqa: E402
 from db.schema import Image  # noqa: E402
 from db.server.embedded import EmbeddedServer  # noqa: E402
 from db.server.state import running  # noqa: E402
@@ -326,7 +326,7 @@ def main() -> None:
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="reid-benchmark-"))
     server = EmbeddedServer(folder)
-    engine = make_engine(Place(folder))
+    engine = make_engine(DatabaseAddress(folder))
     try:
         upgrade(engine)
         drawn = draw(given.queries, given.gallery, given.matches)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from sqlalchemy import Connection, func, text  # noqa: E402
 
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.open import open_database  # noqa: E402
 from db.schema import Feature  # noqa: E402
 from gallery.collections import all_collections  # noqa: E402
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--where", action="append")
     asked = parser.parse_args()
-    engine = open_database(Place(asked.home.absolute()))
+    engine = open_database(DatabaseAddress(asked.home.absolute()))
     with engine.connect() as connection:
         connection.execute(text("SET max_parallel_workers_per_gather = 0"))  # one process to time
         scope = Scope(chosen(engine, None), tuple(all_collections(connection)))

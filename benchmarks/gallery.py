@@ -28,10 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from db.arrays import feature_rows  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.open import open_database  # noqa: E402
-from gallery.collections import bump, collection_called  # noqa: E402
+from gallery.collections import collection_called, raise_revision  # noqa: E402
 from gallery.models import chosen  # noqa: E402
 from gallery.store import write_features  # noqa: E402
 from vocabulary import COLUMNS, NUM_VALUES, decide  # noqa: E402
@@ -148,7 +148,7 @@ def fill(engine: Engine, rows: int, seed: int = 0) -> Iterator[int]:
     for block in range(stored // BLOCK, rows // BLOCK):
         with engine.begin() as connection:
             _store(connection, model.id, collection.id, seed, block)
-            bump(connection, collection.id)
+            raise_revision(connection, collection.id)
         yield (block + 1) * BLOCK
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SELECT setval(pg_get_serial_sequence('image', 'id'),"
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    engine = open_database(Place(asked.home.absolute()))
+    engine = open_database(DatabaseAddress(asked.home.absolute()))
     for stored in fill(engine, asked.rows, asked.seed):
         print(f"{stored:,} of {asked.rows:,} images", file=sys.stderr, flush=True)
 

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import gallery  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.open import open_database  # noqa: E402
 from search.answering import search  # noqa: E402
 from search.documents import document  # noqa: E402
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     given = parser.parse_args()
     home = given.home.absolute()
-    engine = open_database(Place(home))
+    engine = open_database(DatabaseAddress(home))
     for _ in gallery.fill(engine, given.rows):
         pass
     ids = np.random.default_rng(0).integers(1, given.rows + 1, given.clients).tolist()

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.costs import own_database  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.open import open_database  # noqa: E402
 from gallery.model_rows import active_model, register  # noqa: E402
 from images.preprocessing import Pixels, Preprocessing  # noqa: E402
@@ -75,7 +75,7 @@ def held_mib(field: str) -> float:
 
 def work(home: Path) -> None:
     """The worker's process."""
-    engine = open_database(Place(home))
+    engine = open_database(DatabaseAddress(home))
     with engine.begin() as connection:
         model = active_model(connection)
     assert model is not None

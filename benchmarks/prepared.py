@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 from sqlalchemy import Engine, text  # noqa: E402
 
 from benchmarks.gallery import COLLECTION, queries  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.open import open_database  # noqa: E402
 from search.exact import answer_one  # noqa: E402
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=4)
     given = parser.parse_args()
-    engine = open_database(Place(given.home))
+    engine = open_database(DatabaseAddress(given.home))
     print(f"{'filter':24} {'prepared':>9} {'not':>9} {'ratio':>6}  plans for any value")
     for where in FILTERS:
         turns: dict[int | None, list[tuple[float, int]]] = {5: [], None: []}

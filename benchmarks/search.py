@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import gallery  # noqa: E402
 from db.arrays import embeddings_from_copy  # noqa: E402
-from db.connect import Place  # noqa: E402
+from db.connect import DatabaseAddress  # noqa: E402
 from db.driver import driver_of  # noqa: E402
 from db.open import open_database  # noqa: E402
 from db.schema import Feature  # noqa: E402
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=40)
     parser.add_argument("--workers", type=int, default=0)
     asked = parser.parse_args()
-    place = Place(asked.home.absolute())
+    place = DatabaseAddress(asked.home.absolute())
     engine = open_database(place)
     for stored in gallery.fill(engine, asked.rows):
         print(f"{stored:,} of {asked.rows:,} images", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ from commands.progress import Phases
 from errors import UsageError
 
 if TYPE_CHECKING:
-    from gallery.erase import Plan, Remains
+    from gallery.erase import ErasurePlan, Remains
 
 _COLUMNS = (
     "images", "copies", "unread", "features", "matches", "verdicts", "queries", "query_sets",
@@ -81,7 +81,7 @@ def erase(
     asked = actions.ErasureRequest(images, collections, pid, files, reason)
     if lifted:
         _only_lift(asked.names_something or dry_run)
-        click.echo(f"lifted {actions.lift(options.database(), lifted)} of {len(lifted)}")
+        click.echo(f"lifted {actions.allow_again(options.database(), lifted)} of {len(lifted)}")
         return 0
     engine = options.database()
     found, remains = actions.plan(engine, asked)
@@ -107,7 +107,7 @@ def _only_lift(with_more: bool) -> None:
         raise UsageError("--lift stands alone")
 
 
-def _agreed(found: "Plan") -> bool:
+def _agreed(found: "ErasurePlan") -> bool:
     what = (
         f"{found.extent.images} images ({found.copies} of them byte-identical copies that were "
         f"not named), {found.extent.queries} stored queries, {found.extent.verdicts} verdicts"

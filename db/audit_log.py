@@ -24,7 +24,7 @@ class BadMoment(UsageError):
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedLog:
     """How many rows were written, and the numbers of the first and the last."""
 
     rows: int
@@ -65,7 +65,7 @@ def newest(
         return audit.entries(connection, limit, which)
 
 
-def export(engine: Engine, out: TextIO, format_: str, name: str) -> Exported:
+def export(engine: Engine, out: TextIO, format_: str, name: str) -> ExportedLog:
     """Writes every row, oldest first, as JSON lines or CSV; `name` is the target for the log.
 
     The export is a row of the log itself, and the last one written.
@@ -78,10 +78,10 @@ def export(engine: Engine, out: TextIO, format_: str, name: str) -> Exported:
         for row in audit.every(connection):
             write(row)
             count, first, last = count + 1, first or row["id"], row["id"]
-    return Exported(count, first, last)
+    return ExportedLog(count, first, last)
 
 
-def export_to(engine: Engine, path: Path, format_: str) -> Exported:
+def export_to(engine: Engine, path: Path, format_: str) -> ExportedLog:
     """The same into a file that is its owner's alone, whole or not at all. Raises CannotWrite."""
     with (
         whole_file(path, private=True) as partial,

@@ -66,7 +66,7 @@ class NoHome(UsageError):
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseAddress:
     """Where the database is: an embedded server, or the URL of another one."""
 
     home: Path
@@ -98,18 +98,18 @@ def default_home() -> Path:
         ) from None
 
 
-def resolve() -> Place:
+def resolve() -> DatabaseAddress:
     """The place that the environment names. Raises NoHome where it must be in a home."""
     url = os.environ.get("REID_DATABASE_URL") or None
     try:
-        return Place(default_home(), url)
+        return DatabaseAddress(default_home(), url)
     except NoHome:
         if url is None:
             raise
-        return Place(Path(), url)
+        return DatabaseAddress(Path(), url)
 
 
-def make_engine(place: Place) -> Engine:
+def make_engine(place: DatabaseAddress) -> Engine:
     """An engine without any check; starts the embedded server."""
     if server := place.embedded:
         server.ensure_running()

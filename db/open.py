@@ -2,13 +2,21 @@
 
 from sqlalchemy import Engine
 
-from db.connect import HEAD, Place, WrongSchema, current_revision, make_engine, reach, resolve
+from db.connect import (
+    HEAD,
+    DatabaseAddress,
+    WrongSchema,
+    current_revision,
+    make_engine,
+    reach,
+    resolve,
+)
 from db.limits import statement_timeout
 from db.read_only import check_read_only
 from db.upgrade import upgrade
 
 
-def open_database(place: Place | None = None) -> Engine:
+def open_database(place: DatabaseAddress | None = None) -> Engine:
     """An engine on a database that this program can use.
 
     An empty embedded database is set up at once; an empty server is only by `reid db upgrade`.

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, text
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.session import session_of
 from errors import ReidError
 
@@ -64,7 +64,7 @@ def own_sessions(engine: Engine, what: str) -> Iterator[Engine]:
             f"{what} needs a session of its own, and REID_DATABASE_URL leads through a pooler that "
             "lends sessions by the transaction; set REID_DIRECT_URL to the server's own address"
         )
-    direct = make_engine(Place(Path(), url))
+    direct = make_engine(DatabaseAddress(Path(), url))
     try:
         yield direct
     finally:

@@ -39,7 +39,7 @@ class ImpossibleSize(UsageError):
 
 
 @dataclass(frozen=True)
-class Counts:
+class DrawnCounts:
     """How many images each folder holds, and of how many people."""
 
     train_people: int
@@ -59,7 +59,7 @@ def draw_dataset(
     images_per_person: int = 6,
     distractors: int = 20,
     seed: int = 7,
-) -> Counts:
+) -> DrawnCounts:
     """Draw a data set into `folder`; the same arguments give the same bytes in any process.
 
     A folder that these arguments already filled stays as it is. Raises `FolderHoldsOther` for one
@@ -80,7 +80,7 @@ def draw_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     train_images = _draw_train(folder, train, images_per_person, seed)
     test_images, query_images = _draw_test(folder, test, images_per_person, distractors, seed)
-    counts = Counts(
+    counts = DrawnCounts(
         train_people=train_people,
         test_people=test_people,
         train_images=train_images,
@@ -105,7 +105,7 @@ def _check_size(train_people: int, test_people: int, images: int, distractors: i
         raise ImpossibleSize(f"cannot draw {distractors} distractors; ask for 0 to 999")
 
 
-def _known_counts(folder: Path, parameters: dict[str, int]) -> Counts | None:
+def _known_counts(folder: Path, parameters: dict[str, int]) -> DrawnCounts | None:
     """The counts of a folder that these parameters filled; None where there is nothing yet."""
     if folder.exists() and not folder.is_dir():
         raise FolderHoldsOther(f"{folder} is a file; name a new or an empty folder")
@@ -113,7 +113,7 @@ def _known_counts(folder: Path, parameters: dict[str, int]) -> Counts | None:
         return None
     try:
         stamp: dict[str, Any] = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-        drawn_with, counts = stamp["parameters"], Counts(**stamp["counts"])
+        drawn_with, counts = stamp["parameters"], DrawnCounts(**stamp["counts"])
     except (OSError, ValueError, KeyError, TypeError):
         raise FolderHoldsOther(
             f"{folder} holds files that were not drawn here, or a drawing that was broken off; "

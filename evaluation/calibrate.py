@@ -18,7 +18,7 @@ from evaluation.calibrate_people import (
 from evaluation.calibrate_verdicts import VerdictReport, calibrate_verdicts
 from files import write_whole
 from gallery.collections import collection_named, collections_named
-from gallery.labels import decide_again, hold_all
+from gallery.labels import decide_again, lock_all_collections
 from gallery.model_rows import ModelRow, set_calibration
 from gallery.models import checkpoint_of, chosen
 from metrics.attributes import mean_of_known
@@ -185,7 +185,7 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
         calibration["cutoffs"] = [asdict(cutoff) for cutoff in done.cutoffs]
     elif "cutoffs" in row.calibration:
         calibration["cutoffs"] = row.calibration["cutoffs"]
-    hold_all(connection)
+    lock_all_collections(connection)
     set_calibration(connection, row.id, max_distance, calibration, cutoffs)
     changed = 0 if cutoffs is None else decide_again(connection, row.id)
     if done.asked.write_to:

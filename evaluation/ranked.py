@@ -22,7 +22,7 @@ HEAD = 10
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedMatch:
     """A gallery image at a rank, from 1, after the protocol's drops; `row` is its place in the
     gallery, `distance` its L2 distance to the query."""
 
@@ -42,7 +42,7 @@ class RankedQuery:
     first_hit: int
     num_hits: int
     num_kept: int
-    head: tuple[Ranked, ...]
+    head: tuple[RankedMatch, ...]
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Collector:
                 num_hits=int(hits_K.sum()),
                 num_kept=len(kept_K),
                 head=tuple(
-                    Ranked(n + 1, int(kept_K[n]), float(distances_K[n]), bool(hits_K[n]))
+                    RankedMatch(n + 1, int(kept_K[n]), float(distances_K[n]), bool(hits_K[n]))
                     for n in shown
                 ),
             )

@@ -4,7 +4,7 @@ the worker, whose lock is in another one, goes on."""
 from sqlalchemy import Connection, text
 
 
-def charge(connection: Connection, worker_id: int) -> None:
+def count_attempt(connection: Connection, worker_id: int) -> None:
     """Counts one more attempt for all that this worker holds: one of its processes has ended."""
     connection.execute(
         text(

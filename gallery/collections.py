@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from db.schema import Collection, GalleryCount, Image
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
-from gallery.counts import fold
+from gallery.counts import fold_counts
 
 UNNAMED_SPACE = "default"  # of collections for which nobody has named another
 
@@ -112,7 +112,7 @@ _FOLD_EVERY = 32  # stores; so many rows are added up in no time
 _LOCK = 0x5E1DC  # the advisory locks' first key: "a collection of Reid search"
 
 
-def hold(connection: Connection, collection_ids: Iterable[int], *, alone: bool) -> None:
+def lock_collections(connection: Connection, collection_ids: Iterable[int], *, alone: bool) -> None:
     """Waits until nobody else holds these collections, or nobody alone; until the transaction ends.
 
     Registering, pruning and removing want a collection alone. Storing and running share it. Each
@@ -126,18 +126,18 @@ def hold(connection: Connection, collection_ids: Iterable[int], *, alone: bool) 
         )
 
 
-def bump(connection: Connection, collection_id: int) -> None:
+def raise_revision(connection: Connection, collection_id: int) -> None:
     """Notes that the gallery has changed; runs made before are stale."""
     stmt = update(Collection).where(Collection.id == collection_id)
     stmt = stmt.values(revision=Collection.revision + 1)
     revision = connection.scalar(stmt.returning(Collection.revision))
     if revision is not None and revision % _FOLD_EVERY == 0:
-        fold(connection, collection_id)
+        fold_counts(connection, collection_id)
 
 
 def remove(connection: Connection, collection_id: int) -> None:
     """Removes a collection with its images, features, thumbnails and matches."""
-    hold(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], alone=True)
     connection.execute(delete(Collection).where(Collection.id == collection_id))
 
 
@@ -150,13 +150,13 @@ def mark_missing(connection: Connection, image_ids: list[int]) -> None:
 
 def prune(connection: Connection, collection_id: int) -> int:
     """Removes the images whose files are missing; gives their number."""
-    hold(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], alone=True)
     stmt = delete(Image).where(
         Image.collection_id == collection_id, Image.missing_since.is_not(None)
     )
     count = connection.execute(stmt).rowcount
     if count:
-        bump(connection, collection_id)
+        raise_revision(connection, collection_id)
     return count
 
 
@@ -170,7 +170,7 @@ _CHANGED = text(
 ).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 
-def tidy(engine: Engine, changed: int) -> None:
+def analyze_after(engine: Engine, changed: int) -> None:
     """After `changed` rows of a bulk load: tells the planner the new sizes and index scans which
     pages they need not look at, for tables of which enough has changed.
 

@@ -2,7 +2,7 @@
 
 Triggers add a row to `gallery_count` for whatever adds or removes images or features, in the same
 transaction: a reader sees rows and their number as of one moment, and no path can forget it. They
-only add, so that nobody waits for anybody; `fold` adds the rows up now and then. An image stays in
+only add, so that nobody waits for anybody; `fold_counts` adds the rows up now and then. An image stays in
 its collection: no trigger looks at updates.
 """
 
@@ -45,7 +45,7 @@ def counts(connection: Connection, model_id: int, collection_ids: list[int]) -> 
     return Counts(*connection.execute(_WAITING, values).one())
 
 
-def fold(connection: Connection, collection_id: int) -> None:
+def fold_counts(connection: Connection, collection_id: int) -> None:
     """Adds up what was added row by row; what somebody else is adding up is left to them."""
     connection.execute(
         text(

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from sqlalchemy import text
 
 from db.administration import disposed
-from db.connect import HEAD, Place, check_server, make_engine, reach, resolve
+from db.connect import HEAD, DatabaseAddress, check_server, make_engine, reach, resolve
 from db.libpq_environment import left_out
 from db.open import open_database
 from db.read_only import is_allowed
@@ -80,14 +80,14 @@ def _device() -> Check:
     return Check("device", "cpu")
 
 
-def _home_advice(place: Place) -> str | None:
+def _home_advice(place: DatabaseAddress) -> str | None:
     existing = next(p for p in (place.home, *place.home.parents) if p.exists())
     if os.access(existing, os.W_OK):
         return None
     return f"{existing} may not be written; set REID_HOME to a folder of your own"
 
 
-def _database(place: Place) -> Iterator[Check]:
+def _database(place: DatabaseAddress) -> Iterator[Check]:
     kind = "embedded" if place.embedded else "server"
     try:
         with disposed(make_engine(place)) as engine, reach(engine) as connection:

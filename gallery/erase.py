@@ -69,7 +69,7 @@ class ErasureRequest:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ErasurePlan:
     """What an erasure comes to. `copies` have the bytes of an image that was named, in this or
     another collection; `pending` says that an earlier one is to be finished."""
 
@@ -113,7 +113,7 @@ class Remains:
     written: tuple[dict[str, Any], ...]
 
 
-def plan(engine: Engine, asked: ErasureRequest) -> tuple[Plan, Remains]:
+def plan(engine: Engine, asked: ErasureRequest) -> tuple[ErasurePlan, Remains]:
     """What `erase` would do, without doing it.
 
     Raises NothingNamed, UnknownCollection, UnreadableImage.
@@ -127,7 +127,7 @@ def plan(engine: Engine, asked: ErasureRequest) -> tuple[Plan, Remains]:
 
 def erase(
     engine: Engine, asked: ErasureRequest, *, quick: bool = False, on_step: OnStep | None = None
-) -> tuple[Plan, list[str]]:
+) -> tuple[ErasurePlan, list[str]]:
     """Erases; gives what it came to, and the approximate indexes that were dropped.
 
     With `quick` the tables are not written anew: nobody waits, and bytes of what is erased stay in
@@ -139,9 +139,9 @@ def erase(
 
 def _erase(
     engine: Engine, asked: Asked, quick: bool, on_step: OnStep | None
-) -> tuple[Plan, list[str]]:
+) -> tuple[ErasurePlan, list[str]]:
     with engine.begin() as connection:
-        erase_rows.hold_everything(connection)
+        erase_rows.lock_everything(connection)
         found = _plan(connection, asked)
         if not found.is_empty:
             _begin(connection, asked, found)
@@ -153,8 +153,8 @@ def _erase(
     return found, _leave_files(engine, quick, on_step)
 
 
-def _begin(connection: Connection, asked: ErasureRequest, found: Plan) -> None:
-    erase_rows.bury(connection, found.contents.hashes, asked.reason)
+def _begin(connection: Connection, asked: ErasureRequest, found: ErasurePlan) -> None:
+    erase_rows.add_tombstones(connection, found.contents.hashes, asked.reason)
     scrub.set_pending(connection)
     last_look.forget_names(connection, [row.id for row in all_collections(connection)])
     record(
@@ -166,7 +166,7 @@ def _begin(connection: Connection, asked: ErasureRequest, found: Plan) -> None:
     )
 
 
-def _plan(connection: Connection, asked: ErasureRequest) -> Plan:
+def _plan(connection: Connection, asked: ErasureRequest) -> ErasurePlan:
     rows = tuple(collections_named(connection, asked.collections))
     if asked.names_something:
         hashes = tuple(content_hash(read_file(os.fsencode(file))) for file in asked.files)
@@ -176,7 +176,7 @@ def _plan(connection: Connection, asked: ErasureRequest) -> Plan:
         _check_named(connection, asked, contents)
     else:
         contents = erase_rows.left_over(connection)
-    return Plan(
+    return ErasurePlan(
         contents, erase_rows.extent(connection, contents), rows, scrub.is_pending(connection)
     )
 
@@ -203,7 +203,7 @@ def _remove(engine: Engine, contents: Contents, on_step: OnStep | None) -> None:
         done, total = 0, len(images) + len(queries)
         for remove, ids in erase_rows.chunks(images, queries):
             with engine.begin() as connection:
-                erase_rows.hold_everything(connection)
+                erase_rows.lock_everything(connection)
                 if remove is erase_rows.remove_images:
                     remove_uploads(connection, ids)
                 remove(connection, ids)
@@ -211,7 +211,7 @@ def _remove(engine: Engine, contents: Contents, on_step: OnStep | None) -> None:
             if on_step:
                 on_step("remove rows", done / total)
         with engine.begin() as connection:
-            erase_rows.hold_everything(connection)
+            erase_rows.lock_everything(connection)
             contents = erase_rows.left_over(connection)
         if not contents.hashes:
             return
@@ -258,7 +258,7 @@ def _written(connection: Connection, since: datetime | None) -> tuple[dict[str, 
     return () if since is None else tuple(written_since(connection, since))
 
 
-def lift(engine: Engine, words: Sequence[str]) -> int:
+def allow_again(engine: Engine, words: Sequence[str]) -> int:
     """Takes tombstones away, each named by its SHA-256 in hexadecimal; gives their number.
 
     Raises UsageError for what is none.
@@ -269,6 +269,6 @@ def lift(engine: Engine, words: Sequence[str]) -> int:
             raise UsageError(f"{word!r} is no SHA-256; `sha256sum FILE` prints a file's")
         hashes.append(bytes.fromhex(word))
     with engine.begin() as connection:
-        count = erase_rows.lift(connection, hashes)
+        count = erase_rows.remove_tombstones(connection, hashes)
         record(connection, "erase lift", {"contents": count})
     return count

@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from db.audit import actor
-from gallery.collections import all_collections, bump, hold
-from gallery.counts import fold
+from gallery.collections import all_collections, lock_collections, raise_revision
+from gallery.counts import fold_counts
 
 CHUNK = 1_000  # images of one transaction
 _QUERIES_AT_ONCE = 100  # each may have some thousand matches in every run
@@ -58,9 +58,9 @@ class Extent:
     since: datetime | None
 
 
-def hold_everything(connection: Connection) -> None:
+def lock_everything(connection: Connection) -> None:
     """Waits until nobody stores, registers or runs; until the transaction ends. Before any row."""
-    hold(connection, (row.id for row in all_collections(connection)), alone=True)
+    lock_collections(connection, (row.id for row in all_collections(connection)), alone=True)
 
 
 _NAMED = (
@@ -160,7 +160,7 @@ def files_of(connection: Connection, ids: Sequence[int]) -> Iterator[tuple[str, 
             yield row.source, row.path, row.path_raw
 
 
-def bury(connection: Connection, hashes: Sequence[bytes], reason: str | None) -> None:
+def add_tombstones(connection: Connection, hashes: Sequence[bytes], reason: str | None) -> None:
     """Leaves tombstones; one that is there keeps its actor, reason and time."""
     connection.execute(
         text(
@@ -172,7 +172,7 @@ def bury(connection: Connection, hashes: Sequence[bytes], reason: str | None) ->
     )
 
 
-def lift(connection: Connection, hashes: Sequence[bytes]) -> int:
+def remove_tombstones(connection: Connection, hashes: Sequence[bytes]) -> int:
     """Takes tombstones away, so that these contents may be taken in again; gives their number."""
     stmt = text("DELETE FROM tombstone WHERE content_hash = ANY(:hashes)")
     return connection.execute(stmt, {"hashes": list(hashes)}).rowcount
@@ -192,8 +192,8 @@ def remove_images(connection: Connection, ids: Sequence[int]) -> None:
         connection.execute(text(f"DELETE FROM {table} WHERE image_id = ANY(:ids)"), values)
     stmt = text("DELETE FROM image WHERE id = ANY(:ids) RETURNING collection_id")
     for collection_id in sorted(set(connection.scalars(stmt, values))):
-        bump(connection, collection_id)
-        fold(connection, collection_id)
+        raise_revision(connection, collection_id)
+        fold_counts(connection, collection_id)
 
 
 def remove_queries(connection: Connection, ids: Sequence[int]) -> None:
@@ -241,7 +241,7 @@ def never_seen(connection: Connection, image_ids: Sequence[int]) -> list[int]:
 
 def remove_if_empty(connection: Connection, collection_id: int) -> None:
     """Removes a collection whose images are all erased; what came meanwhile keeps it."""
-    hold(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], alone=True)
     connection.execute(
         text(
             "DELETE FROM collection c WHERE id = :id"

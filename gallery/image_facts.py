@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from gallery.collections import bump
+from gallery.collections import raise_revision
 from gallery.manifest import ALIVE
 
 
@@ -67,5 +67,5 @@ def correct(connection: Connection, collection_id: int, told: Sequence[ToldFacts
             ),
             {"ids": ids},
         )
-        bump(connection, collection_id)
+        raise_revision(connection, collection_id)
     return len(ids)

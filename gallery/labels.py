@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, text
 
-from gallery.collections import all_collections, bump, hold
+from gallery.collections import all_collections, lock_collections, raise_revision
 from gallery.model_rows import current_cutoffs
 from vocabulary import decide
 
@@ -32,13 +32,13 @@ def decide_again(connection: Connection, model_id: int) -> int:
         count += len(changed)
         _store_labels(connection, model_id, {row.image_id: labels for row, labels in changed})
     for collection_id in sorted(changed_in):
-        bump(connection, collection_id)
+        raise_revision(connection, collection_id)
     return count
 
 
-def hold_all(connection: Connection) -> None:
+def lock_all_collections(connection: Connection) -> None:
     """Shares every collection until the transaction ends; to be taken before any row."""
-    hold(connection, (row.id for row in all_collections(connection)), alone=False)
+    lock_collections(connection, (row.id for row in all_collections(connection)), alone=False)
 
 
 def _features_after(connection: Connection, model_id: int, last: int) -> list[Row[Any]]:

@@ -292,7 +292,7 @@ def owned(connection: Connection, worker_id: int, model_id: int, ids: Sequence[i
     return {row[0] for row in rows}
 
 
-def settle(
+def finish_tasks(
     connection: Connection, model_id: int, ids: Sequence[int], reasons: Sequence[str | None]
 ) -> None:
     """Marks items done, or failed where a reason is given; the caller holds their leases."""

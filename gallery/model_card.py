@@ -38,7 +38,7 @@ _COUNTS = (
 
 
 @dataclass(frozen=True)
-class Figure:
+class ModelFigure:
     """A rate in [0, 1], and what guessing gets; None where nobody has measured that."""
 
     name: str
@@ -53,7 +53,7 @@ class Figures:
     title: str
     guess: str
     measured_on: str
-    rows: tuple[Figure, ...]
+    rows: tuple[ModelFigure, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[Figures]:
             continue
         counts = [f"{values[name]:,} {noun}" for name, noun in _COUNTS if name in values]
         figures = tuple(
-            Figure(name, values[at], None if beside is None else values.get(beside))
+            ModelFigure(name, values[at], None if beside is None else values.get(beside))
             for name, at, beside in rows
             if values.get(at) is not None
         )

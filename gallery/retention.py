@@ -68,7 +68,7 @@ def switch_off(engine: Engine, collection: str | None, *, audit: bool) -> int:
         elif collection is None:
             wanted, lifted = (
                 Terms(audit_days=wanted.audit_days),
-                retention_rows.lift(connection, None),
+                retention_rows.remove_retention_tombstones(connection, None),
             )
         else:
             meant = as_stored(collection, wanted.collections)
@@ -76,7 +76,7 @@ def switch_off(engine: Engine, collection: str | None, *, audit: bool) -> int:
                 raise BadTerm(f"collection {collection!r} has no term of its own")
             kept = {name: n for name, n in wanted.collections.items() if name != meant}
             wanted = replace(wanted, collections=kept)
-            lifted = retention_rows.lift(connection, meant)
+            lifted = retention_rows.remove_retention_tombstones(connection, meant)
         retention_rows.set_terms(connection, wanted)
         record(connection, "retention off", {**asdict(wanted), "lifted": lifted})
     return lifted
@@ -140,7 +140,7 @@ def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
         wanted = retention_rows.terms(connection)
         if not wanted.longest:
             return Removed()
-        erase_rows.hold_everything(connection)
+        erase_rows.lock_everything(connection)
         images = retention_rows.old_images(connection, wanted)
         queries = len(retention_rows.old_queries(connection, wanted))
         if not (images or queries):
@@ -161,7 +161,7 @@ def _remove_some(engine: Engine, wanted: Terms) -> int:
     """A chunk in a transaction of its own; gives its number. Queries go first: they are found by
     the images whose bytes they have."""
     with engine.begin() as connection:
-        erase_rows.hold_everything(connection)
+        erase_rows.lock_everything(connection)
         queries = retention_rows.old_queries(connection, wanted, CHUNK)
         if queries:
             retention_rows.remove_queries(connection, queries)

@@ -124,10 +124,12 @@ def _bury_unheld(connection: Connection, reasons: Mapping[bytes, str]) -> None:
     )
     unheld = [bytes(found) for found in connection.scalars(stmt, {"hashes": list(reasons)})]
     for said in sorted({reasons[found] for found in unheld}):
-        erase_rows.bury(connection, [found for found in unheld if reasons[found] == said], said)
+        erase_rows.add_tombstones(
+            connection, [found for found in unheld if reasons[found] == said], said
+        )
 
 
-def lift(connection: Connection, collection: str | None) -> int:
+def remove_retention_tombstones(connection: Connection, collection: str | None) -> int:
     """Lets in again what a term has removed: a collection's own, or all of them; gives a count."""
     words = "reason = :reason" if collection else "reason = :reason OR starts_with(reason, :below)"
     return connection.execute(

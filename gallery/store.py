@@ -13,7 +13,7 @@ from db.arrays import blob_rows, feature_rows
 from db.driver import driver_of
 from db.faults import reached
 from gallery import manifest
-from gallery.collections import bump, hold
+from gallery.collections import lock_collections, raise_revision
 from gallery.model_rows import current_cutoffs
 from vocabulary import decide
 
@@ -90,7 +90,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     What another worker has taken over meanwhile is left to it. What was erased since it was read
     fails, and is not among them.
     """
-    hold(connection, {image.collection_id for image in batch.read}, alone=False)
+    lock_collections(connection, {image.collection_id for image in batch.read}, alone=False)
     erased = erased_hashes(connection, [image.content_hash for image in batch.read])
     gone = {image.image_id for image in batch.read if image.content_hash in erased}
     # before any other row: who changes them waits for this batch, or this batch for them
@@ -112,13 +112,13 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     done = {batch.computed[i].image_id for i in keep} | shared | (set(batch.unchanged) & ours)
     failed = {bad.image_id: bad.reason for bad in batch.failed if bad.image_id in ours}
     reasons = {**dict.fromkeys(done), **failed, **dict.fromkeys(gone, ERASED)}
-    manifest.settle(connection, model_id, list(reasons), list(reasons.values()))
+    manifest.finish_tasks(connection, model_id, list(reasons), list(reasons.values()))
     # a twin that vanished or changed meanwhile left these without: they are computed next time
     manifest.reopen(
         connection, model_id, [i.image_id for i, _ in pairs if i.image_id not in shared]
     )
     for collection_id in sorted({image.collection_id for image in read}):
-        bump(connection, collection_id)
+        raise_revision(connection, collection_id)
     return set(reasons) - gone
 
 

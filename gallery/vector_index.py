@@ -3,7 +3,7 @@
 Partial, with the model's id as a literal: several models in one graph would destroy its recall.
 Built after loading, because a load into it takes four times as long; CONCURRENTLY, so that ingest
 and search go on meanwhile. Its name says whose it is; nothing else is stored about it but what
-`remember` is given. Alembic leaves it alone: an index is no part of the schema.
+`store_facts` is given. Alembic leaves it alone: an index is no part of the schema.
 """
 
 import threading
@@ -88,7 +88,7 @@ def index_of(connection: Connection, model_id: int) -> IndexRow | None:
     return row if row is not None and row.valid else None
 
 
-def remember(connection: Connection, model_id: int, facts: Mapping[str, Any]) -> None:
+def store_facts(connection: Connection, model_id: int, facts: Mapping[str, Any]) -> None:
     """Keeps facts about the index, for as long as there is one."""
     stmt = insert(Setting).values(key=name_of(model_id), value=dict(facts))
     connection.execute(

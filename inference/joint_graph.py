@@ -1,6 +1,6 @@
 """The default network as an ONNX graph, straight from a checkpoint's tensors: torch is not needed.
 
-The layers are those of `models.joint_net` in evaluation mode, with each batch normalisation folded
+The layers are those of `models.nets.joint_net` in evaluation mode, with each batch normalisation folded
 into the layer before it. A test holds both equal.
 """
 

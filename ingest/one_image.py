@@ -7,11 +7,11 @@ from sqlalchemy import Connection, Engine
 
 from errors import ReidError
 from gallery import manifest, sent_images
-from gallery.collections import CollectionRow, hold
+from gallery.collections import CollectionRow, lock_collections
 from gallery.manifest import Claim, FileFacts, Known
 from gallery.store import Batch
 from ingest import pipeline
-from ingest.pipeline import Network, Recent
+from ingest.pipeline import BatchNetwork, Recent
 from ingest.reader import read, to_pixels
 
 PATIENCE_S = 60.0
@@ -35,7 +35,7 @@ class Outcome:
 
 def ingest_one(
     engine: Engine,
-    network: Network,
+    network: BatchNetwork,
     model_id: int,
     collection: CollectionRow,
     source: str,
@@ -49,7 +49,7 @@ def ingest_one(
         connection.detach()  # its advisory lock says that we are alive: the pool would keep it
         worker_id = manifest.become_worker(connection)
         with connection.begin():
-            hold(connection, [collection.id], alone=True)
+            lock_collections(connection, [collection.id], alone=True)
             manifest.register(
                 connection, collection.id, model_id, source, [file],
                 allow_any_shape=allow_any_shape,
@@ -72,7 +72,9 @@ def _claim(connection: Connection, worker_id: int, model_id: int, image_id: int)
     return manifest.claim(connection, worker_id, model_id, 1, image_id=image_id)
 
 
-def _embed(connection: Connection, network: Network, model_id: int, claims: list[Claim]) -> Batch:
+def _embed(
+    connection: Connection, network: BatchNetwork, model_id: int, claims: list[Claim]
+) -> Batch:
     prepared = pipeline.prepare(
         connection,
         model_id,

@@ -35,7 +35,7 @@ Read = Callable[[Sequence[Claim]], Iterable[FileBytes | Failure]]
 Decode = Callable[[Sequence[FileBytes]], Iterable[Ready | Failure]]
 
 
-class Network(Protocol):
+class BatchNetwork(Protocol):
     """What an ingest needs of a model. `name` says which engine runs it, `"openvino bf16"`."""
 
     @property
@@ -148,7 +148,7 @@ def _without_known(
     return fresh
 
 
-def infer(network: Network, prepared: Prepared) -> Batch:
+def infer(network: BatchNetwork, prepared: Prepared) -> Batch:
     """What is to be stored. An image for which the model gives no finite numbers has failed."""
     images, failed = prepared.images, list(prepared.failed)
     features = None

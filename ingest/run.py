@@ -124,7 +124,7 @@ def ingest(
     progress = Progress()
     if not options.enqueue:
         progress = _work(engine, model, collection.id, registered, options, on_batch)
-    collections.tidy(engine, registered.pending)
+    collections.analyze_after(engine, registered.pending)
     _let_go(engine)
     seconds = time.monotonic() - started
     return summarise(engine, model, collection.id, question, registered, progress, seconds)
@@ -211,7 +211,7 @@ def worker_for(
 
 def end_round(engine: Engine, model: ModelRow, stored: int) -> None:
     """After a worker has done all that there was to do."""
-    collections.tidy(engine, stored)
+    collections.analyze_after(engine, stored)
     with engine.begin() as connection:
         record(connection, "worker", {"model": model.name, "stored": stored})
     _let_go(engine)

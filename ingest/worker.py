@@ -22,7 +22,7 @@ from gallery.store import Batch, Failure
 from images.decoder_pool import Decoders
 from ingest import pipeline
 from ingest.heartbeat import Heartbeat
-from ingest.pipeline import Network, Prepared, Recent
+from ingest.pipeline import BatchNetwork, Prepared, Recent
 from ingest.reader import FileBytes, Ready, chunks, decode_guarded, read
 
 
@@ -73,7 +73,7 @@ class Worker:
     def __init__(
         self,
         engine: Engine,
-        network: Network,
+        network: BatchNetwork,
         model_id: int,
         *,
         batch_size: int = 64,

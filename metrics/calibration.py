@@ -122,7 +122,7 @@ class _Lowest:
 
 
 @dataclass(frozen=True)
-class PairCurve:
+class LimitCurve:
     """What every limit gives. Squared distances, ascending; `false_P` counts the pairs of strangers
     within each pair of one person; `lowest_K` are the closest pairs of strangers."""
 
@@ -179,7 +179,7 @@ class PairCurve:
         )
 
 
-def count_pairs(pairs: PairRows, rates: Sequence[float] = RATES) -> tuple[PairCurve, int]:
+def count_pairs(pairs: PairRows, rates: Sequence[float] = RATES) -> tuple[LimitCurve, int]:
     """(what every limit gives, number of people with a pair). Rates lie between 0 and 1.
 
     The pairs are gone through twice, so that only those of one person and the closest of strangers,
@@ -204,7 +204,7 @@ def count_pairs(pairs: PairRows, rates: Sequence[float] = RATES) -> tuple[PairCu
         counts += np.bincount(np.searchsorted(positive_P, strangers), minlength=len(counts))
         lowest.add(strangers)
     false_P = counts.cumsum()[:-1]
-    return PairCurve(positive_P, false_P, lowest.ascending(), num_negative), len(people)
+    return LimitCurve(positive_P, false_P, lowest.ascending(), num_negative), len(people)
 
 
 def calibrate(
@@ -255,7 +255,7 @@ def choose(pairs: PairRows, false_positive_rate: float | None = None) -> Calibra
     )
 
 
-def _why_no_point(curve: PairCurve, rate: float) -> str:
+def _why_no_point(curve: LimitCurve, rate: float) -> str:
     if rate * curve.num_negative < 1:
         return (
             f"a false-positive rate of {rate:g} is one in {math.ceil(1 / rate):,} pairs of "

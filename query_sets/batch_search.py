@@ -90,7 +90,7 @@ def load_gallery(connection: Connection, scope: Scope, question: Question) -> Ga
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RankedImages:
     """One query's list, closest first. `cut` says that a limit left matches out."""
 
     query: QueryPerson
@@ -102,7 +102,7 @@ class Ranked:
 
 def rank_many(
     gallery: Gallery, question: Question, queries: Sequence[QueryPerson]
-) -> Iterator[Ranked]:
+) -> Iterator[RankedImages]:
     """The ordered list of each query, in the order of the queries."""
     limit = question.effective_limit
     squares_G = np.einsum("gd,gd->g", gallery.embeddings_GD, gallery.embeddings_GD)
@@ -126,7 +126,7 @@ def rank_many(
                 None if limit is None else limit + 1,
                 own + largest,
             )
-            yield Ranked(
+            yield RankedImages(
                 query,
                 len(gallery) if allowed_G is None else int(allowed_G.sum()),
                 gallery.ids_G[rows[:limit]],

@@ -16,9 +16,9 @@ from db.driver import driver_of
 from db.limits import limited
 from db.schema import Run, RunQuery
 from errors import ReidError
-from gallery.collections import all_collections, hold
+from gallery.collections import all_collections, lock_collections
 from gallery.model_rows import ModelRow
-from query_sets.batch_search import Ranked, load_gallery, rank_many
+from query_sets.batch_search import RankedImages, load_gallery, rank_many
 from query_sets.set_rows import people_of, query_set_id, questions_of
 from search.question import Question, Scope
 from search.statement import count_unsearched
@@ -55,7 +55,7 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     if not questions:
         raise CannotRun(f"query set {name!r} holds no query; add some with `reid query add {name}`")
     # no image that is read may be removed before its match is stored
-    hold(connection, (i for q in questions for i in q.gallery_ids), alone=False)
+    lock_collections(connection, (i for q in questions for i in q.gallery_ids), alone=False)
     galleries = {row.id: row for row in all_collections(connection)}
     revisions = {str(i): galleries[i].revision for q in questions for i in q.gallery_ids}
     stmt = insert(Run).values(
@@ -93,7 +93,7 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
 
 def _lists(
     connection: Connection, scope: Scope, question: Question, people: list[Any]
-) -> Iterator[tuple[int, Ranked]]:
+) -> Iterator[tuple[int, RankedImages]]:
     # storing what was found is no search: it takes as long as there are matches
     with limited(connection):
         gallery = load_gallery(connection, scope, question)
@@ -103,12 +103,12 @@ def _lists(
 
 
 def _store_matches(
-    connection: Connection, run_id: int, lists: Iterator[tuple[int, Ranked]]
-) -> list[tuple[int, Ranked]]:
+    connection: Connection, run_id: int, lists: Iterator[tuple[int, RankedImages]]
+) -> list[tuple[int, RankedImages]]:
     """Stores the matches and gives the lists. The server checks and stores one block while the next
     is compared: it takes as long for its part as the comparison does."""
     driver = driver_of(connection)
-    compared: list[tuple[int, Ranked]] = []
+    compared: list[tuple[int, RankedImages]] = []
     with ThreadPoolExecutor(max_workers=1) as server:
         storing = []
         while block := list(islice(lists, _BLOCK)):
@@ -120,7 +120,7 @@ def _store_matches(
 
 
 def _copy_matches(
-    driver: "psycopg.Connection[Any]", run_id: int, lists: list[tuple[int, Ranked]]
+    driver: "psycopg.Connection[Any]", run_id: int, lists: list[tuple[int, RankedImages]]
 ) -> None:
     counts = [len(ranked.image_ids) for _, ranked in lists]
     rows = plain_rows(
@@ -139,7 +139,7 @@ def _store_lists(
     connection: Connection,
     run_id: int,
     question: Question,
-    lists: list[tuple[int, Ranked]],
+    lists: list[tuple[int, RankedImages]],
     unsearched: int,
 ) -> None:
     if lists:

@@ -20,7 +20,7 @@ from db.schema import (
 from db.schema import Question as QuestionTable
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
-from gallery.collections import CollectionRow, all_collections, hold
+from gallery.collections import CollectionRow, all_collections, lock_collections
 from gallery.model_rows import ModelRow
 from gallery.store import erased_hashes
 from query_sets.export_names import exported
@@ -166,7 +166,7 @@ def _check_erased(
     connection: Connection, galleries: Sequence[CollectionRow], queries: Sequence[NewQuery]
 ) -> None:
     """An erasure holds every collection alone: it comes before this, or finds what is stored."""
-    hold(connection, [gallery.id for gallery in galleries], alone=False)
+    lock_collections(connection, [gallery.id for gallery in galleries], alone=False)
     hashes = [image.content_hash for query in queries for image in query.images]
     erased = erased_hashes(connection, hashes)
     names = [q.name for q in queries if any(i.content_hash in erased for i in q.images)]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text
 from db.schema import Query
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
-from gallery.collections import hold
+from gallery.collections import lock_collections
 from query_sets.set_rows import query_set_id
 
 SAID = {"confirm": "confirmed", "reject": "rejected"}  # as stored -> as people read it
@@ -71,10 +71,10 @@ def stored_query(connection: Connection, set_name: str, name: str) -> StoredQuer
     )
 
 
-def hold_query(connection: Connection, query: StoredQuery) -> None:
+def lock_query(connection: Connection, query: StoredQuery) -> None:
     """Until the transaction ends, none of the query's images is removed, and no other reviewer
     changes its verdicts. Raises UnknownQuery where it was removed meanwhile."""
-    hold(connection, query.gallery_ids, alone=False)
+    lock_collections(connection, query.gallery_ids, alone=False)
     stmt = select(Query.id).where(Query.id == query.id).with_for_update(key_share=True)
     if connection.scalar(stmt) is None:
         raise UnknownQuery(f"query {query.name!r} was removed meanwhile")

@@ -14,8 +14,8 @@ from query_sets.verdict_rows import (
     GalleryImage,
     StoredQuery,
     give,
-    hold_query,
     images_named,
+    lock_query,
     matched,
     standing,
     stored_query,
@@ -71,7 +71,7 @@ def _held(
     connection: Connection, set_name: str, query_name: str, images: Sequence[str]
 ) -> tuple[StoredQuery, list[GalleryImage], dict[int, str]]:
     query = stored_query(connection, set_name, query_name)
-    hold_query(connection, query)
+    lock_query(connection, query)
     named = images_named(connection, query, images)
     return query, named, standing(connection, query, [image.id for image in named])
 

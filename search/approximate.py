@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from db.schema import Feature
 from gallery.vector_index import IndexRow, index_of
-from search.found import Found, closest_first
+from search.found import Candidate, closest_first
 from search.question import QueryPerson, Question, Scope
 from search.selectivity import Estimate, estimate
 from search.statement import for_query, planned, proposed
@@ -76,7 +76,7 @@ def closest_by_index(
     query: QueryPerson,
     max_distance: float | None,
     limit: int | None,
-) -> list[Found] | None:
+) -> list[Candidate] | None:
     """Rows that the graph proposes, closest first, and more than the limit where there are more;
     None where it falls short. `work` has the index as its route."""
     index, passing = work.route.index, work.route.passing

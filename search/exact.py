@@ -13,7 +13,7 @@ from search.answer import Answer, Match
 from search.approximate import closest_by_index, route
 from search.distance import margin
 from search.filters.text import to_text
-from search.found import Found, closest_first
+from search.found import Candidate, closest_first
 from search.question import QueryPerson, Question, Scope
 from search.rerank import Reranking
 from search.reranked import in_new_order
@@ -174,7 +174,7 @@ def _closest(
     query: QueryPerson,
     max_distance: float | None,
     limit: int | None,
-) -> list[Found]:
+) -> list[Candidate]:
     """Every row within the limits and a few more, closest first, ties by path; the exact distance
     decides. Where the index falls short, the route of `work` becomes the exact one."""
     if work.route.index:
@@ -236,7 +236,7 @@ def _closest_to_rerank(
     query: QueryPerson,
     question: Question,
     rerank: Reranking,
-) -> list[Found]:
+) -> list[Candidate]:
     """The candidates, however far, and whatever else can be in the answer."""
     limit = question.effective_limit
     assert rerank.candidates is not None

@@ -12,7 +12,7 @@ from search.question import QueryPerson
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidate:
     """A row of the gallery with its embedding as `bytes`, and its exact distance to the query."""
 
     row: Row[Any]
@@ -25,9 +25,9 @@ class Found:
         return self.row.path, self.row.collection, self.row.id
 
 
-def closest_first(query: QueryPerson, rows: Sequence[Row[Any]]) -> list[Found]:
+def closest_first(query: QueryPerson, rows: Sequence[Row[Any]]) -> list[Candidate]:
     """The rows by their exact distances, ties by path."""
     embeddings_ND = vectors_from_send([row.bytes for row in rows], len(query.embedding_D))
     distances = exact_l2(query.embedding_D, embeddings_ND).tolist()
-    found = [Found(row, distance) for row, distance in zip(rows, distances, strict=True)]
+    found = [Candidate(row, distance) for row, distance in zip(rows, distances, strict=True)]
     return sorted(found, key=lambda one: (one.distance, one.by_path))

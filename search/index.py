@@ -43,7 +43,7 @@ def build(
             )
         scope = Scope(model, tuple(all_collections(connection)))
         facts = {**tuned(connection, scope, index, on_progress), "build_seconds": seconds}
-        vector_index.remember(connection, model.id, facts)
+        vector_index.store_facts(connection, model.id, facts)
         record(connection, "index build", {"model": model.name, **facts})
     return next(row for row in status(engine) if row["model"] == model.name)
 

@@ -15,7 +15,7 @@ Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PostgresPlan:
     """`rows` are those that the planner expects. `exact` is False where an index proposes the
     nearest rows: then some may be missing."""
 
@@ -24,14 +24,14 @@ class Plan:
     words: str
 
 
-def plan_of(connection: Connection, stmt: SelectBase) -> Plan:
+def plan_of(connection: Connection, stmt: SelectBase) -> PostgresPlan:
     """Asks the planner; the statement is not run."""
     root = planned(connection, stmt)
     methods = _access_methods(connection, {n["Index Name"] for n in _nodes(root) if _index(n)})
     return described(root, methods)
 
 
-def described(root: Node, methods: Mapping[str, str]) -> Plan:
+def described(root: Node, methods: Mapping[str, str]) -> PostgresPlan:
     """`methods` gives the access method of each index: `{"ix_feature_labels": "gin"}`."""
     indexes = list(dict.fromkeys(n["Index Name"] for n in _nodes(root) if _index(n)))
     guessing = [name for name in indexes if methods.get(name) in APPROXIMATE]
@@ -41,7 +41,7 @@ def described(root: Node, methods: Mapping[str, str]) -> Plan:
         read = _indexes_of_features(root)
         head = f"exact behind the index {' and '.join(read)}" if read else "exact scan"
     steps = [words for node in _nodes(root) if (words := _words(node))]
-    return Plan(int(root["Plan Rows"]), not guessing, f"{head}: {', '.join(steps)}")
+    return PostgresPlan(int(root["Plan Rows"]), not guessing, f"{head}: {', '.join(steps)}")
 
 
 def _access_methods(connection: Connection, names: set[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from db.arrays import vectors_from_send
-from search.found import Found
+from search.found import Candidate
 from search.question import BadQuestion, QueryPerson
 from search.rerank import Reranking, rerank
 
@@ -45,7 +45,7 @@ def check_candidates(candidates: int | None, *, wanted: bool) -> None:
         raise BadQuestion("--candidates says how many images --rerank puts in order; add --rerank")
 
 
-def in_new_order(query: QueryPerson, found: Sequence[Found], how: Reranking) -> list[Found]:
+def in_new_order(query: QueryPerson, found: Sequence[Candidate], how: Reranking) -> list[Candidate]:
     """`found` stands closest first. Ties of the new order are broken by path, as always."""
     assert how.candidates is not None
     candidates = sorted(found[: how.candidates], key=lambda one: one.by_path)

@@ -45,7 +45,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Condition:
     scope: Scope
     question: Question
     query: QueryPerson | None
@@ -77,7 +77,7 @@ def estimate(
     time a share below 1 in 200 is the planner's; so is it where the scope is a small part of a
     table of several millions.
     """
-    asked = _Asked(scope, question, query)
+    asked = _Condition(scope, question, query)
     part = min(1.0, pages / max(1, _pages(connection)))
     rows, total = _seen(connection, asked, part)
     if part < 1 and rows < _FEW and total / part <= _MORE * pages * _ROWS_A_PAGE:
@@ -90,7 +90,9 @@ def estimate(
     return _of_few(connection, asked, part, rows, total)
 
 
-def _of_few(connection: Connection, asked: _Asked, part: float, rows: int, total: int) -> Estimate:
+def _of_few(
+    connection: Connection, asked: _Condition, part: float, rows: int, total: int
+) -> Estimate:
     """Where hardly a row of the sample passes: the planner's word if the sample allows it, else a
     larger sample's."""
     expected: float = planned(connection, asked.passing(Feature.image_id))["Plan Rows"]
@@ -115,7 +117,7 @@ def _pages(connection: Connection) -> int:
     return pages
 
 
-def _seen(connection: Connection, asked: _Asked, part: float) -> tuple[int, int]:
+def _seen(connection: Connection, asked: _Condition, part: float) -> tuple[int, int]:
     """(rows that pass, rows of the scope) in a part of the table."""
     stmt = select(func.count()).select_from(Feature)
     stmt = stmt.where(_where(passing(asked.scope, Question())))

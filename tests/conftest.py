@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.server.embedded import EmbeddedServer
 from db.upgrade import upgrade
 
@@ -39,7 +39,7 @@ def server_url() -> Iterator[str]:
 
 
 def _admin(server_url: str, statement: str) -> None:
-    engine = make_engine(Place(Path(), server_url))
+    engine = make_engine(DatabaseAddress(Path(), server_url))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(statement))
     engine.dispose()
@@ -56,7 +56,7 @@ def template(server_url: str) -> Iterator[str]:
     """The name of a migrated, empty database."""
     name = f"{_TEMPLATE}_{os.getpid()}"
     _admin(server_url, f"CREATE DATABASE {name}")
-    engine = make_engine(Place(Path(), _with_database(server_url, name)))
+    engine = make_engine(DatabaseAddress(Path(), _with_database(server_url, name)))
     upgrade(engine)
     engine.dispose()
     yield name
@@ -96,6 +96,6 @@ def empty_database_url(server_url: str) -> Iterator[str]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on a migrated database of this test's own."""
-    made = make_engine(Place(Path(), database_url))
+    made = make_engine(DatabaseAddress(Path(), database_url))
     yield made
     made.dispose()

@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import text
 
 from db import audit_log
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery import erase
 from query_sets import queries, sets
 from search.answering import search
-from search.request import Asked
+from search.request import SearchRequest
 from tests.fakes import everything_stored, ingest, names, register_fake_model
 
 NOWHERE = Path("/nowhere")
@@ -19,11 +19,11 @@ NOWHERE = Path("/nowhere")
 
 def core(url: str, folder: Path) -> dict[str, Any]:
     """What the ways of the program give: ingest, search, stored queries, exports, erasure."""
-    engine = make_engine(Place(NOWHERE, url))
+    engine = make_engine(DatabaseAddress(NOWHERE, url))
     model = register_fake_model(engine, max_distance=1.0)
     ingest(engine, folder, "g", model)
     stored = everything_stored(engine)
-    asked = Asked(("g",), where="not hat and camera != 2", max_distance="1.5", limit=9)
+    asked = SearchRequest(("g",), where="not hat and camera != 2", max_distance="1.5", limit=9)
     everybody = [(path.name, str(path)) for path in sorted(folder.rglob("*.png"))]
     with engine.connect() as connection:
         first = connection.scalar(text("SELECT id FROM image ORDER BY path LIMIT 1"))
@@ -33,7 +33,7 @@ def core(url: str, folder: Path) -> dict[str, Any]:
     lines = sets.export_reid_test(engine, "s", None).text
     log = io.StringIO()
     audit_log.export(engine, log, "csv", "log")
-    erase.erase(engine, erase.Asked((first,)), quick=True)
+    erase.erase(engine, erase.ErasureRequest((first,)), quick=True)
     again, progress = ingest(engine, folder, "g", model)
     with engine.connect() as connection:
         hashes = connection.scalars(

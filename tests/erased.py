@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.administration import client_program
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery.model_rows import ModelRow
 from query_sets import queries
 from query_sets.verdicts import decide
@@ -120,7 +120,7 @@ def never_held(
 ) -> Iterator[Engine]:
     """A database that took in the same files but those."""
     with clone() as url:
-        other = make_engine(Place(Path(), url))
+        other = make_engine(DatabaseAddress(Path(), url))
         kept = folder / "kept"
         for name in ("g", "h"):
             shutil.copytree(

@@ -5,17 +5,17 @@ import signal
 import sys
 from pathlib import Path
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery.model_rows import ModelRow
 from images.preprocessing import Pixels, Preprocessing
-from ingest.ray.cluster import Plan, cluster
+from ingest.ray.cluster import ClusterPlan, cluster
 from ingest.ray.engine import Job, work
 from ingest.worker import Progress
 from models.outputs import Outputs
 from tests.fakes import SIZE, FakeNetwork
 
 PREPROCESSING = Preprocessing(SIZE[1], SIZE[0])
-PLAN = Plan(readers=1, models=1, device="cpu")
+PLAN = ClusterPlan(readers=1, models=1, device="cpu")
 
 
 class EndsOnce(FakeNetwork):
@@ -57,7 +57,7 @@ def die_at_second_batch(progress: Progress) -> None:
 
 def main(address: str, url: str, model_id: int, collection_id: int) -> None:
     """An ingest on a Ray that runs already; killed when it has stored two batches."""
-    engine = make_engine(Place(Path(), url))
+    engine = make_engine(DatabaseAddress(Path(), url))
     with cluster(address, Path(), engine.url):
         the_job = Job(url, model_id, collection_id, 4, PREPROCESSING)
         work(engine, the_job, PLAN, FakeNetwork, die_at_second_batch)

@@ -13,7 +13,7 @@ KEPT_MATCHES = 200_000  # of all answers together: some 300 MB
 OWN_WEIGHT = 50  # matches that an answer itself takes as much room as: its statements, its image
 
 
-class Answers:
+class KeptAnswers:
     """The newest answers by an unguessable key; never on disk, gone with this process."""
 
     def __init__(self) -> None:

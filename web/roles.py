@@ -16,7 +16,7 @@ _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 @dataclass(frozen=True)
-class Rule:
+class AccessRule:
     """Requests by these methods for such a path need the role; None: no token at all."""
 
     methods: frozenset[str]
@@ -24,8 +24,8 @@ class Rule:
     role: Role | None
 
 
-def _rule(methods: frozenset[str], path: str, role: Role | None) -> Rule:
-    return Rule(methods, re.compile(path, re.DOTALL), role)
+def _rule(methods: frozenset[str], path: str, role: Role | None) -> AccessRule:
+    return AccessRule(methods, re.compile(path, re.DOTALL), role)
 
 
 # the first that fits
@@ -44,7 +44,7 @@ RULES = (
 )
 
 
-def rule_for(method: str, path: str) -> Rule | None:
+def rule_for(method: str, path: str) -> AccessRule | None:
     """The rule that names a request, None where none does."""
     fits = (r for r in RULES if method in r.methods and r.path.fullmatch(path))
     return next(fits, None)

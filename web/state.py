@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 
 from search.networks import Networks
 from web.front import Front
-from web.kept_answers import Answers
+from web.kept_answers import KeptAnswers
 from web.metrics import Meter
 from web.rate_limit import PER_MINUTE, Rates
 from web.sessions import Access
@@ -30,7 +30,7 @@ class State:
     rates: Rates = field(default_factory=lambda: Rates.of(PER_MINUTE))
     networks: Networks = field(default_factory=Networks)
     uploads: Uploads = field(default_factory=Uploads)
-    answers: Answers = field(default_factory=Answers)
+    answers: KeptAnswers = field(default_factory=KeptAnswers)
     meter: Meter = field(default_factory=Meter)
 
 

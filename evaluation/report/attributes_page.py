@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from evaluation.evaluate_attributes import AttributeReport
 from evaluation.report.page import rate
-from evaluation.report.plots import DARK, LIGHT, Bar, Panel, bar_plot
+from evaluation.report.plots import DARK, LIGHT, Panel, PlotBar, bar_plot
 from evaluation.report.records import Drawing, Figure, Report, Table
 from metrics.attribute_groups import GroupMetrics
 from metrics.attributes import ColumnMetrics
@@ -64,9 +64,9 @@ def _figures(report: AttributeReport) -> list[Figure]:
 
 
 def _bars(file: str, title: str, rows: Sequence[ColumnMetrics | GroupMetrics]) -> Drawing:
-    accuracy = [Bar(row.name, row.accuracy, row.majority_accuracy) for row in rows]
+    accuracy = [PlotBar(row.name, row.accuracy, row.majority_accuracy) for row in rows]
     balanced = [
-        Bar(row.name, row.balanced_accuracy, row.majority_balanced_accuracy) for row in rows
+        PlotBar(row.name, row.balanced_accuracy, row.majority_balanced_accuracy) for row in rows
     ]
     panels = [
         Panel("accuracy", "share of images that are right", accuracy),

@@ -31,7 +31,7 @@ DARK = Paper("#0d1117", "#e6edf3", "#9198a1", "#30363d", "#58a6ff", "#f0883e")
 
 
 @dataclass(frozen=True)
-class Bar:
+class PlotBar:
     """A rate in [0, 1], None where it is not defined, and what guessing gives."""
 
     name: str
@@ -115,7 +115,7 @@ class Panel:
 
     title: str
     unit: str
-    bars: Sequence[Bar]
+    bars: Sequence[PlotBar]
 
 
 def bar_plot(panels: Sequence[Panel], guess_label: str, paper: Paper) -> bytes:
@@ -143,7 +143,7 @@ def bar_plot(panels: Sequence[Panel], guess_label: str, paper: Paper) -> bytes:
     return _png(draw, paper, size=(9, 1.7 + 0.27 * len(names)), columns=len(panels))
 
 
-def _bar(axes: "Axes", row: int, bar: Bar, paper: Paper) -> None:
+def _bar(axes: "Axes", row: int, bar: PlotBar, paper: Paper) -> None:
     if bar.value is None:
         axes.text(0.02, row, "only one value occurs", va="center", color=paper.muted, fontsize=8)
         return

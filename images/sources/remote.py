@@ -21,7 +21,7 @@ from images.listing import SUFFIXES, FoundFile, Key, Listing, mark_of, readable,
 from images.sources.archive import Archive, Fetched
 from images.sources.base import GoneSource
 from images.sources.open_file import OpenFile
-from images.sources.remote_url import Place, Unreachable, place_of, problem_of
+from images.sources.remote_url import RemotePlace, Unreachable, place_of, problem_of
 
 _PIECE = 2**20
 _AT_ONCE = 16  # requests
@@ -202,7 +202,7 @@ def remote_archive(url: str) -> Archive:
     return Archive(place.name, lambda: _copied(place), version, PATIENCE_S)
 
 
-def _copied(place: Place) -> Fetched:
+def _copied(place: RemotePlace) -> Fetched:
     """The archive in a temporary file, and the hash of its bytes as a number."""
     digest = sha256()
     with tempfile.TemporaryFile(prefix="reid-") as copy:
@@ -223,14 +223,14 @@ def _copied(place: Place) -> Fetched:
         return OpenFile(copy.fileno()), mark_of(digest.digest())
 
 
-def _failed(place: Place, error: Exception) -> ReidError:
+def _failed(place: RemotePlace, error: Exception) -> ReidError:
     problem = problem_of(error)
     if problem.gone:
         return GoneSource(f"{place.name} is not there")
     return Unreachable(f"{place.name} cannot be read: {problem.words}; try again later")
 
 
-def _stream(place: Place, path: str) -> IO[bytes]:
+def _stream(place: RemotePlace, path: str) -> IO[bytes]:
     """The file from its beginning to its end, in one request where it is of the web."""
     # a size keeps fsspec from asking for it; it is not used
     options = {"block_size": 0, "size": 1} if place.web else {}

@@ -36,7 +36,7 @@ class Unreachable(ReidError):
     http_status = 502
 
 
-class Place(NamedTuple):
+class RemotePlace(NamedTuple):
     """A checked URL: `files` is fsspec's file system for it, `root` the path on that, without a
     slash at its end."""
 
@@ -46,14 +46,14 @@ class Place(NamedTuple):
     web: bool
 
 
-def place_of(url: str) -> Place:
+def place_of(url: str) -> RemotePlace:
     """Opens nothing yet. Raises BadUrl, RemoteMissing."""
     scheme, web = url.partition("://")[0].lower(), url.lower().startswith(("http:", "https:"))
     _check(url, web)
     name = _canonical(url) if web else f"{scheme}://{url.partition('://')[2].rstrip('/')}"
     files = _file_system(scheme, name)
     root = name if web else str(files._strip_protocol(name)).rstrip("/")
-    return Place(name, files, root, web)
+    return RemotePlace(name, files, root, web)
 
 
 def _check(url: str, web: bool) -> None:

@@ -24,7 +24,7 @@ _KEPT = 64 * 2**20  # bytes of members that were passed over
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, OSError, ValueError)
 
 
-class _Place(NamedTuple):
+class _TarMember(NamedTuple):
     offset: int
     size: int
 
@@ -36,7 +36,7 @@ class TarArchive:
 
     def __init__(self, file: OpenFile, name: str, stamp: int) -> None:
         self._source = _Packed(file) if file.at(0, 2) == b"\x1f\x8b" else file
-        self._members: Members[_Place] = Members()
+        self._members: Members[_TarMember] = Members()
         damage = _index(self._source.plain(), self._members, stamp)
         self._listing = self._members.finish(name, damage)
         if isinstance(self._source, _Packed):
@@ -73,13 +73,13 @@ class _Packed:
         self._lock = Lock()
         self._kept: dict[int, bytes] = {}
         self._kept_bytes = 0
-        self._places: list[_Place] = []
+        self._places: list[_TarMember] = []
 
     def plain(self) -> gzip.GzipFile:
         """The unpacked bytes for a reader of its own, from the beginning."""
         return gzip.GzipFile(fileobj=self._file.plain(), mode="rb")
 
-    def expect(self, places: list[_Place]) -> None:
+    def expect(self, places: list[_TarMember]) -> None:
         """These, in the order of their offsets, will be asked for."""
         self._places = places
 
@@ -93,12 +93,12 @@ class _Packed:
                 self._keep(place)
             return self._read(offset, size)
 
-    def _between(self, start: int, end: int) -> Iterator[_Place]:
+    def _between(self, start: int, end: int) -> Iterator[_TarMember]:
         first = bisect_left(self._places, (start, 0))
         last = bisect_left(self._places, (end, 0))
         yield from self._places[first:last]
 
-    def _keep(self, place: _Place) -> None:
+    def _keep(self, place: _TarMember) -> None:
         self._kept[place.offset] = self._read(*place)
         self._kept_bytes += place.size
         while self._kept_bytes > _KEPT:
@@ -122,7 +122,7 @@ class _Headers:
         return self._file.read(size)
 
 
-def _index(plain: io.BufferedIOBase, members: Members[_Place], stamp: int) -> str | None:
+def _index(plain: io.BufferedIOBase, members: Members[_TarMember], stamp: int) -> str | None:
     """Fills `members`; gives what is wrong with the archive."""
     headers = cast(IO[bytes], _Headers(plain))
     last: tarfile.TarInfo | None = None
@@ -146,11 +146,11 @@ def _index(plain: io.BufferedIOBase, members: Members[_Place], stamp: int) -> st
     return None if ended else "cut off or damaged (without an end mark)"
 
 
-def _take(members: Members[_Place], member: tarfile.TarInfo, stamp: int) -> None:
+def _take(members: Members[_TarMember], member: tarfile.TarInfo, stamp: int) -> None:
     if member.isdir():
         return
     name, refused = _bytes_of(member.name), None
-    place = _Place(member.offset_data, member.size)
+    place = _TarMember(member.offset_data, member.size)
     if member.islnk():  # a second name of a file before it
         target = members.place_of(_bytes_of(member.linkname))
         place, refused = target or place, None if target else LINK

@@ -27,7 +27,7 @@ class BadZip(Exception):
     """No zip, or nothing of one; the message says what is wrong in a few words."""
 
 
-class _Place(NamedTuple):
+class _ZipMember(NamedTuple):
     header: int  # offset of the local header
     packed: int
     size: int
@@ -40,7 +40,7 @@ class ZipArchive:
 
     def __init__(self, file: OpenFile, name: str) -> None:
         self._file = file
-        self._members: Members[_Place] = Members()
+        self._members: Members[_ZipMember] = Members()
         damage = None
         try:
             with zipfile.ZipFile(file.plain()) as listed:
@@ -74,7 +74,7 @@ class ZipArchive:
         return data
 
 
-def _unpacked(packed: bytes, place: _Place) -> bytes:
+def _unpacked(packed: bytes, place: _ZipMember) -> bytes:
     if place.method == zipfile.ZIP_STORED:
         return packed
     try:  # never more than it says, whatever comes out
@@ -83,11 +83,11 @@ def _unpacked(packed: bytes, place: _Place) -> bytes:
         raise UnreadableImage(f"damaged in its archive: {error}", "damaged") from None
 
 
-def _take(members: Members[_Place], info: zipfile.ZipInfo) -> None:
+def _take(members: Members[_ZipMember], info: zipfile.ZipInfo) -> None:
     name = _name_of(info)
     if name.endswith(b"/"):
         return
-    place = _Place(
+    place = _ZipMember(
         info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type
     )
     kind = (info.external_attr >> 16) & _KIND
@@ -117,7 +117,7 @@ def _utf8(raw: bytes, flags: int) -> bytes:
     return raw
 
 
-def _why_not(flags: int, place: _Place) -> str | None:
+def _why_not(flags: int, place: _ZipMember) -> str | None:
     if flags & _ENCRYPTED:
         return "encrypted; unpack the archive with its password and ingest the folder"
     if place.method not in _METHODS:
@@ -127,7 +127,7 @@ def _why_not(flags: int, place: _Place) -> str | None:
     return None
 
 
-def _recover(file: OpenFile, members: Members[_Place]) -> None:
+def _recover(file: OpenFile, members: Members[_ZipMember]) -> None:
     """Takes the members from their own headers, one after the other, as far as they are whole."""
     offset = 0
     while len(header := file.at(offset, _LOCAL.size)) == _LOCAL.size:
@@ -136,7 +136,7 @@ def _recover(file: OpenFile, members: Members[_Place]) -> None:
         if mark != _LOCAL_MARK or flags & _SIZES_LATER or end > file.size:
             return
         name = _utf8(file.at(offset + _LOCAL.size, length), flags).replace(b"\\", b"/")
-        place = _Place(offset, packed, size, crc, method)
+        place = _ZipMember(offset, packed, size, crc, method)
         if not name.endswith(b"/"):
             members.add(name, size, mark_of(crc), place, _why_not(flags, place))
         offset = end

@@ -74,7 +74,7 @@ class NotRaysDevice(UsageError):
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterPlan:
     """How many tasks read at once, and how many actors hold a model, each on its GPU or a CPU."""
 
     readers: int
@@ -86,7 +86,7 @@ class Plan:
         return 1 if self.device == "cuda" else 0
 
 
-def plan(cpus: int, gpus: int, readers: int, device: str | None) -> Plan:
+def plan(cpus: int, gpus: int, readers: int, device: str | None) -> ClusterPlan:
     """Shares a cluster out: an actor a GPU, or else on three of four CPUs; the rest reads, in at
     most `readers` tasks.
 
@@ -102,7 +102,7 @@ def plan(cpus: int, gpus: int, readers: int, device: str | None) -> Plan:
             f"the cluster has {cpus} CPUs, expected {models + 1} or more: one for each model, and "
             "one that reads"
         )
-    return Plan(min(readers, cpus - models), models, "cuda" if use_gpus else "cpu")
+    return ClusterPlan(min(readers, cpus - models), models, "cuda" if use_gpus else "cpu")
 
 
 def check_installed() -> None:

@@ -20,19 +20,19 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.error_sentences import sentence_for
 from db.faults import reached
 from errors import ReidError
 from gallery import manifest
-from gallery.attempts import charge, most_attempts
+from gallery.attempts import count_attempt, most_attempts
 from gallery.store import Batch
 from images.decoder_pool import Decoders
 from images.preprocessing import Preprocessing
 from ingest import pipeline
 from ingest.heartbeat import Heartbeat
-from ingest.pipeline import Network, Recent
-from ingest.ray.cluster import Plan
+from ingest.pipeline import BatchNetwork, Recent
+from ingest.ray.cluster import ClusterPlan
 from ingest.reader import decode_guarded, read
 from ingest.worker import Progress
 
@@ -76,7 +76,7 @@ class Shipped:
     device: str
     engine: str
 
-    def __call__(self) -> Network:
+    def __call__(self) -> BatchNetwork:
         from inference.engines import load_network
         from inference.reference import path_beside
 
@@ -91,8 +91,8 @@ class Shipped:
 def work(
     engine: Engine,
     job: Job,
-    plan: Plan,
-    load: Callable[[], Network],
+    plan: ClusterPlan,
+    load: Callable[[], BatchNetwork],
     on_batch: Callable[[Progress], None] | None = None,
 ) -> Progress:
     """Works through a collection until nothing is open. Raises RayFailed."""
@@ -108,7 +108,7 @@ def work(
 def _round(
     engine: Engine,
     job: Job,
-    plan: Plan,
+    plan: ClusterPlan,
     load: Any,
     progress: Progress,
     on_batch: Callable[[Progress], None],
@@ -158,7 +158,7 @@ def _release(connection: Connection, worker_id: int) -> None:
         connection.commit()
 
 
-def _batches(job: Job, plan: Plan, load: Any, worker_id: int, left: int) -> Iterator[Batch]:
+def _batches(job: Job, plan: ClusterPlan, load: Any, worker_id: int, left: int) -> Iterator[Batch]:
     """What the cluster gives to be stored, in whatever order. Raises RayFailed."""
     from ray.data import ActorPoolStrategy, TaskPoolStrategy, range
     from ray.exceptions import RayError
@@ -189,7 +189,7 @@ def _batches(job: Job, plan: Plan, load: Any, worker_id: int, left: int) -> Iter
         raise RayFailed(_sentence(error)) from error
 
 
-def _limit(context: Any, job: Job, plan: Plan) -> None:
+def _limit(context: Any, job: Job, plan: ClusterPlan) -> None:
     """Keeps Ray from reading far ahead of the model: what is leased is lost at a kill."""
     from ray.data import ExecutionResources
 
@@ -245,7 +245,7 @@ def _charge(url: str, worker_id: int) -> None:
     with _saying_why(), _database(url).begin() as connection:
         # Ray begins anew when this raises: what had its last attempt must not cost others theirs
         if most_attempts(connection, worker_id) < manifest.MAX_ATTEMPTS:
-            charge(connection, worker_id)
+            count_attempt(connection, worker_id)
         most = most_attempts(connection, worker_id)
     if most >= manifest.MAX_ATTEMPTS:
         raise RayFailed("the process with the model ended again and again on the same images")
@@ -254,7 +254,7 @@ def _charge(url: str, worker_id: int) -> None:
 @cache
 def _database(url: str) -> Engine:
     """One for each process that reads."""
-    return make_engine(Place(Path(), url))
+    return make_engine(DatabaseAddress(Path(), url))
 
 
 @cache

@@ -13,14 +13,14 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class TrainingPairs:
     """Positions of the two images, (M, 2), and whether they are of one person, (M,)."""
 
     images_M2: Ints
     same_M: npt.NDArray[np.bool_]
 
 
-def draw_pairs(pids_N: Ints, camids_N: Ints, seed: int, epoch: int) -> Pairs:
+def draw_pairs(pids_N: Ints, camids_N: Ints, seed: int, epoch: int) -> TrainingPairs:
     """One pair an image, in random order, the same ones for a seed and an epoch.
 
     Each image is the first of one pair. One person and strangers take turns, so that a batch holds
@@ -55,7 +55,7 @@ def draw_pairs(pids_N: Ints, camids_N: Ints, seed: int, epoch: int) -> Pairs:
     turns = np.argsort(
         np.concatenate([np.arange(len(usable)), np.arange(len(rest))]), kind="stable"
     )
-    return Pairs(images_M2[turns], same_M[turns])
+    return TrainingPairs(images_M2[turns], same_M[turns])
 
 
 def _partner(

@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from tests.acceptance.test_page import ROOT, served
 from tests.servers import free_port
 from tests.web_client import fake_network, jpeg, page_of_four
@@ -63,7 +63,7 @@ def page(
     with pytest.MonkeyPatch.context() as patch, clone() as url:
         patch.setenv("REID_HOME", str(folder / "home"))
         fake_network(patch)
-        engine = make_engine(Place(Path(), url))
+        engine = make_engine(DatabaseAddress(Path(), url))
         page_of_four(engine, folder / "crops")
         engine.dispose()
         public = f"https://localhost:{port}{request.param}"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Engine
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.server.embedded import EmbeddedServer
 from db.upgrade import upgrade
 from drawn.dataset import draw_dataset
@@ -60,7 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         fake_network(patch)
         server = EmbeddedServer(home)
         server.ensure_running()
-        engine = make_engine(Place(home, server.url()))
+        engine = make_engine(DatabaseAddress(home, server.url()))
         upgrade(engine)
         ingest(engine, people / "gallery", "gallery", Options())
         add_queries(engine, "demo", SearchRequest(("gallery",), limit=6), [people / "query"])

@@ -46,7 +46,7 @@ def check(
     scope = Scope(model, tuple(rows))
     with engine.connect() as connection:
         gallery, queries = fill(connection, model, rows, case)
-        vector_index.remember(connection, model.id, {"breadth": breadth})
+        vector_index.store_facts(connection, model.id, {"breadth": breadth})
         for query in queries:
             question = case.question(limit_of(case, gallery, query))
             answer = answer_one(connection, scope, question, query, approximate=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
 from query_sets import runs
-from query_sets.batch_search import Ranked, answer_many, rank_many
+from query_sets.batch_search import RankedImages, answer_many, rank_many
 from query_sets.read_run import stored_answers
 from search.distance import exact_l2
 from search.exact import answer_one
@@ -110,10 +110,10 @@ def test_a_block_that_fails_fails_the_run(
         store(connection, model, gallery, [Stored("a.jpg", at(0))])
     add(engine, model, [gallery], [query(f"{n}.jpg", 0) for n in range(3)])
 
-    def with_a_stranger(*given: object) -> list[Ranked]:
+    def with_a_stranger(*given: object) -> list[RankedImages]:
         lists = list(rank_many(*given))  # type: ignore[arg-type]
         nobody = np.array([lists[1].image_ids[0] + 77])
-        lists[1] = Ranked(lists[1].query, 1, nobody, lists[1].distances, False)
+        lists[1] = RankedImages(lists[1].query, 1, nobody, lists[1].distances, False)
         return lists
 
     monkeypatch.setattr(runs, "rank_many", with_a_stranger)

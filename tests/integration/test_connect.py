@@ -14,8 +14,8 @@ from sqlalchemy.engine import make_url
 from db.administration import client_access
 from db.connect import (
     HEAD,
+    DatabaseAddress,
     DatabaseUnreachable,
-    Place,
     WrongSchema,
     check_server,
     current_revision,
@@ -66,7 +66,7 @@ def pid_of(server: EmbeddedServer) -> int:
 def test_the_environment_names_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REID_HOME", "/some/where")
     monkeypatch.delenv("REID_DATABASE_URL", raising=False)
-    assert resolve() == Place(Path("/some/where"))
+    assert resolve() == DatabaseAddress(Path("/some/where"))
     assert resolve().embedded == EmbeddedServer(Path("/some/where"))
     monkeypatch.setenv("REID_DATABASE_URL", "postgresql://u@h/d")
     assert resolve().embedded is None
@@ -95,14 +95,14 @@ def test_a_home_without_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_url_that_is_none(url: str, sentence: str) -> None:
     with pytest.raises(BadDatabaseUrl) as caught:
-        open_database(Place(NOWHERE, url))
+        open_database(DatabaseAddress(NOWHERE, url))
     assert str(caught.value) == sentence
     assert caught.value.exit_code == 2
 
 
 def test_a_password_with_odd_letters_survives_the_url() -> None:
     url = "postgresql://u:p%40ss%2Fw%25rd@h:5433/d"
-    assert make_url(Place(NOWHERE, url).libpq_url()).password == "p@ss/w%rd"
+    assert make_url(DatabaseAddress(NOWHERE, url).libpq_url()).password == "p@ss/w%rd"
 
 
 @pytest.mark.parametrize(
@@ -119,15 +119,15 @@ def test_a_password_is_never_on_a_command_line(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_an_empty_embedded_database_is_set_up(embedded: EmbeddedServer) -> None:
-    engine = open_database(Place(embedded.home))
+    engine = open_database(DatabaseAddress(embedded.home))
     with engine.connect() as connection:
         assert current_revision(connection) == HEAD
     engine.dispose()
-    open_database(Place(embedded.home)).dispose()
+    open_database(DatabaseAddress(embedded.home)).dispose()
 
 
 def test_an_empty_server_is_not(empty_database_url: str) -> None:
-    place = Place(NOWHERE, empty_database_url)
+    place = DatabaseAddress(NOWHERE, empty_database_url)
     with pytest.raises(WrongSchema) as caught:
         open_database(place)
     assert str(caught.value) == "the database is empty; set it up with `reid db upgrade`"
@@ -155,7 +155,7 @@ def test_an_empty_server_is_not(empty_database_url: str) -> None:
 def test_another_schema(engine: Engine, database_url: str, revision: str, sentence: str) -> None:
     set_revision(engine, revision)
     with pytest.raises(WrongSchema) as caught:
-        open_database(Place(NOWHERE, database_url))
+        open_database(DatabaseAddress(NOWHERE, database_url))
     assert str(caught.value) == sentence
 
 
@@ -172,7 +172,7 @@ def test_upgrading_a_newer_database(engine: Engine) -> None:
 
 def sentence_of(url: str) -> str:
     with pytest.raises(DatabaseUnreachable) as caught:
-        open_database(Place(NOWHERE, url))
+        open_database(DatabaseAddress(NOWHERE, url))
     assert caught.value.exit_code == 1
     return str(caught.value)
 
@@ -188,7 +188,7 @@ def test_a_server_that_is_down() -> None:
 
 
 def test_the_right_password(tcp: EmbeddedServer) -> None:
-    engine = make_engine(Place(NOWHERE, tcp.tcp_url()))
+    engine = make_engine(DatabaseAddress(NOWHERE, tcp.tcp_url()))
     upgrade(engine)
     with engine.connect() as connection:
         assert current_revision(connection) == HEAD

@@ -34,7 +34,7 @@ def take_in(
     engine: Engine, model: ModelRow, row: CollectionRow, positions: Sequence[float]
 ) -> list[int]:
     with engine.begin() as connection:
-        collections.bump(connection, row.id)
+        collections.raise_revision(connection, row.id)
         return store(connection, model, row, [Stored(f"{n}.jpg", at(n)) for n in positions])
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from gallery import erase as actions
 from gallery import erase_rows, scrub
-from gallery.erase import ErasureRequest, Plan
+from gallery.erase import ErasurePlan, ErasureRequest
 from gallery.model_rows import ModelRow
 from gallery.store import ERASED
 from query_sets import queries
@@ -70,7 +70,7 @@ def test_it_is_not_taken_in_again_until_that_is_lifted(
     assert failures(engine) == {first.name: ERASED}
     with pytest.raises(queries.NoQueries, match="erased"):
         queries.add(engine, "s", ASKED, [first])
-    assert actions.lift(engine, [sha256(first.read_bytes()).hexdigest()]) == 1
+    assert actions.allow_again(engine, [sha256(first.read_bytes()).hexdigest()]) == 1
     ingest(engine, folder / "g", "g", model)
     assert failures(engine) == {}
     assert first.name in ids(engine, [first.name])
@@ -172,5 +172,5 @@ def test_an_image_that_is_erased_already_is_no_mistake(
     stored(engine, folder, model)
     asked = ErasureRequest(tuple(ids(engine, names(2)).values()))
     assert actions.erase(engine, asked, quick=True)[0].extent.images == 4
-    plan: Plan = actions.erase(engine, asked, quick=True)[0]
+    plan: ErasurePlan = actions.erase(engine, asked, quick=True)[0]
     assert plan.is_empty

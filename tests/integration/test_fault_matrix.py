@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.faults import POINTS
 from db.server.embedded import EmbeddedServer
 from db.server.state import running
@@ -58,7 +58,7 @@ class Site:
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
-        engine = make_engine(Place(Path(), self.server.url()))
+        engine = make_engine(DatabaseAddress(Path(), self.server.url()))
         yield engine
         engine.dispose()
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from db.upgrade import upgrade
 from gallery import collections, manifest
-from gallery.counts import Counts, counts, fold
+from gallery.counts import Counts, counts, fold_counts
 from gallery.labels import decide_again
 from gallery.manifest import FileFacts
 from gallery.model_rows import ModelRow
@@ -114,7 +114,7 @@ class Shop:
         manifest.retry(self.connection, None)
 
     def fold(self, number: int, _model: ModelRow, _: int) -> None:
-        fold(self.connection, self.collection_id(number))
+        fold_counts(self.connection, self.collection_id(number))
 
     def relabel(self, _number: int, model: ModelRow, _: int) -> None:
         decide_again(self.connection, model.id)

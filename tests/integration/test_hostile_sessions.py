@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from cli import run
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.libpq_environment import left_out
 from db.open import open_database
 from db.session import PINNED, WrongSession, session_of
@@ -98,7 +98,9 @@ def test_a_role_with_settings_of_its_own(clone: Clone) -> None:
             connection.execute("ALTER ROLE wayward SET DateStyle = 'Postgres, DMY'")
             theirs = make_url(url).set(username="wayward")
             theirs = theirs.update_query_dict({"options": "-c array_nulls=off -c jit=on"})
-            engine = make_engine(Place(NOWHERE, theirs.render_as_string(hide_password=False)))
+            engine = make_engine(
+                DatabaseAddress(NOWHERE, theirs.render_as_string(hide_password=False))
+            )
             with engine.connect() as ours:
                 for name, value in PINNED.items():
                     assert ours.scalar(text(f"SELECT current_setting('{name}')")) == value
@@ -140,7 +142,7 @@ def test_what_proves_who_one_is_may_come_from_the_shell(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "ours")
     monkeypatch.setenv("PGSSLMODE", "disable")
-    make_engine(Place(NOWHERE, database_url)).dispose()
+    make_engine(DatabaseAddress(NOWHERE, database_url)).dispose()
     assert (os.environ["PGPASSWORD"], os.environ["PGSSLMODE"]) == ("ours", "disable")
 
 
@@ -185,7 +187,7 @@ def test_an_empty_database_whose_vectors_lie_elsewhere(
         connection.execute("CREATE EXTENSION vector SCHEMA extensions")
         connection.execute("CREATE SCHEMA people")
     set_in_database(empty_database_url, {"search_path": "extensions, people"})
-    engine = make_engine(Place(NOWHERE, empty_database_url))
+    engine = make_engine(DatabaseAddress(NOWHERE, empty_database_url))
     upgrade(engine)
     with engine.connect() as opened:
         assert session_of(opened).schema == "people"
@@ -202,13 +204,13 @@ def test_tables_in_two_schemas_are_not_chosen_between(clone: Clone) -> None:
             for name in ("alembic_version", "tombstone", "query_embedding"):
                 connection.execute(f"CREATE TABLE b.{name} ()".encode())
         with pytest.raises(WrongSession) as caught:
-            open_database(Place(NOWHERE, url))
+            open_database(DatabaseAddress(NOWHERE, url))
         assert str(caught.value) == (
             "this program's tables lie in several schemas (a, b); say which are meant: "
             "ALTER ROLE ... SET search_path"
         )
         set_in_database(url, {"search_path": "a"})
-        open_database(Place(NOWHERE, url)).dispose()
+        open_database(DatabaseAddress(NOWHERE, url)).dispose()
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from cli import run
-from db.connect import Place
+from db.connect import DatabaseAddress
 from db.error_sentences import sentence_for
 from db.limits import BadStatementTimeout, SearchTookTooLong, limited, statement_timeout
 from db.open import open_database
@@ -68,7 +68,7 @@ def test_seconds(monkeypatch: pytest.MonkeyPatch, given: str, seconds: float | N
 def test_no_seconds(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("REID_STATEMENT_TIMEOUT", given)
     with pytest.raises(BadStatementTimeout) as caught:
-        open_database(Place(Path("/nowhere"), "postgresql://u@h/d"))
+        open_database(DatabaseAddress(Path("/nowhere"), "postgresql://u@h/d"))
     assert caught.value.exit_code == 2
     assert str(caught.value) == (
         f"REID_STATEMENT_TIMEOUT is {given!r}; expected seconds from 0, which is no limit, "

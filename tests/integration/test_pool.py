@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine, event, text
 from sqlalchemy.pool import QueuePool
 
-from db.connect import POOL_SIZE, Place, make_engine
+from db.connect import POOL_SIZE, DatabaseAddress, make_engine
 from db.open import open_database
 from db.server.embedded import EmbeddedServer
 from search.exact import answer_one
@@ -103,7 +103,7 @@ def test_an_error_gives_its_connection_back(engine: Engine, url: str) -> None:
 
 def test_the_page_outlives_a_restart_of_its_server() -> None:
     with temporary_home() as home:
-        engine = open_database(Place(home))
+        engine = open_database(DatabaseAddress(home))
         gallery(engine)
         client = Client(create_app(engine, token=None))
         held = [engine.connect() for _ in range(3)]
@@ -129,7 +129,7 @@ def test_a_session_that_was_ended_costs_no_request(engine: Engine) -> None:
     assert client.get(FILTERED).status_code == 200
     with engine.connect() as connection:
         pid = connection.scalar(text("SELECT pg_backend_pid()"))
-    others = make_engine(Place(Path("/nowhere"), _libpq(engine)))
+    others = make_engine(DatabaseAddress(Path("/nowhere"), _libpq(engine)))
     with others.connect() as connection:
         connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
     others.dispose()
@@ -153,7 +153,7 @@ def test_each_search_is_planned_with_its_own_values(engine: Engine) -> None:
 def test_what_the_url_says_wins(database_url: str) -> None:
     mark = "&" if "?" in database_url else "?"
     for url, name in ((database_url, "reid"), (f"{database_url}{mark}application_name=me", "me")):
-        engine = make_engine(Place(Path("/nowhere"), url))
+        engine = make_engine(DatabaseAddress(Path("/nowhere"), url))
         with engine.connect() as connection:
             assert connection.scalar(text("SHOW application_name")) == name
         engine.dispose()

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.pooler import NeedsSession, lends_sessions
 from db.server.embedded import EmbeddedServer
 from db.upgrade import upgrade
@@ -50,7 +50,7 @@ def direct(server: EmbeddedServer) -> Iterator[str]:
         connection.execute("DROP DATABASE IF EXISTS lent WITH (FORCE)")
         connection.execute("CREATE DATABASE lent")
     url = server.tcp_url().rpartition("/")[0] + "/lent"
-    engine = make_engine(Place(NOWHERE, url))
+    engine = make_engine(DatabaseAddress(NOWHERE, url))
     upgrade(engine)
     engine.dispose()
     yield url
@@ -76,10 +76,10 @@ def locks(url: str) -> int:
 def test_who_lends_sessions(direct: str) -> None:
     for mode, lends in (("transaction", True), ("session", False)):
         with pgbouncer(direct, mode) as url:
-            engine = make_engine(Place(NOWHERE, url))
+            engine = make_engine(DatabaseAddress(NOWHERE, url))
             assert lends_sessions(engine) is lends
             engine.dispose()
-    engine = make_engine(Place(NOWHERE, direct))
+    engine = make_engine(DatabaseAddress(NOWHERE, direct))
     assert not lends_sessions(engine)
     engine.dispose()
 
@@ -101,14 +101,14 @@ def test_what_needs_a_session_asks_for_one(
 ) -> None:
     monkeypatch.delenv("REID_DIRECT_URL", raising=False)
     with pgbouncer(direct) as url:
-        engine = make_engine(Place(NOWHERE, url))
+        engine = make_engine(DatabaseAddress(NOWHERE, url))
         ingest(engine, folder, "g", register_fake_model(engine))
         model = chosen(engine, None)
         with pytest.raises(NeedsSession) as caught:
             vector_index.build(engine, model)
         assert str(caught.value) == NEEDED.format("an approximate index")
         with pytest.raises(NeedsSession) as caught:
-            erase.erase(engine, erase.Asked((1,)))
+            erase.erase(engine, erase.ErasureRequest((1,)))
         assert str(caught.value) == NEEDED.format("erasing")
         assert states(engine) == {"done": 12}
         monkeypatch.setenv("REID_DIRECT_URL", direct)
@@ -140,7 +140,7 @@ def test_a_killed_worker_without_a_lock_is_followed(
     """Its leases end, and nothing of it stays locked for ever."""
     monkeypatch.setattr("gallery.manifest.RENEWED_LEASE_S", 2)
     with pgbouncer(direct) as url:
-        engine = make_engine(Place(NOWHERE, url))
+        engine = make_engine(DatabaseAddress(NOWHERE, url))
         model = register_fake_model(engine)
         register(engine, folder, "g", model)
         killed = subprocess.Popen(
@@ -164,7 +164,7 @@ def test_a_slow_worker_renews_its_leases(
 ) -> None:
     monkeypatch.setattr("gallery.manifest.RENEWED_LEASE_S", 1)
     with pgbouncer(direct) as url:
-        engine = make_engine(Place(NOWHERE, url))
+        engine = make_engine(DatabaseAddress(NOWHERE, url))
         slow = FakeNetwork(on_call=lambda _: time.sleep(2.5))
         ingest(engine, folder, "g", register_fake_model(engine), slow, batch_size=12)
         with engine.connect() as connection:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from cli import run
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.server.embedded import EmbeddedServer
 from db.server.process import _demotion, hand_over, program
 from db.upgrade import upgrade
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def filled(url: str, folder: Path) -> None:
-    engine = make_engine(Place(Path(), url))
+    engine = make_engine(DatabaseAddress(Path(), url))
     upgrade(engine)
     ingest(engine, folder, "g", register_fake_model(engine, max_distance=1.0))
     engine.dispose()
@@ -148,7 +148,7 @@ def test_the_option_is_no_way_round_the_audit_log(
         "reid: --read-only (REID_READ_ONLY) is for a server that takes no writes, and this one "
         "takes them; leave it out: then the audit log knows of the search\n"
     )
-    engine = make_engine(Place(Path(), database_url))
+    engine = make_engine(DatabaseAddress(Path(), database_url))
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM audit WHERE action = 'search'")) == 0
     engine.dispose()

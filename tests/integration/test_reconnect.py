@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
-from db.connect import Place
+from db.connect import DatabaseAddress
 from db.open import open_database
 from db.server.embedded import EmbeddedServer
 from gallery.model_rows import ModelRow
@@ -62,7 +62,7 @@ class Enough(Exception):
 def test_a_watch_goes_on_after_its_database_was_away(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = open_database(Place(home))
+    engine = open_database(DatabaseAddress(home))
     register_fake_model(engine)
     folder = write_pictures(tmp_path / "drop", names(4))
     notes: list[str] = []
@@ -105,7 +105,7 @@ def arrive(folder: Path) -> Callable[[], None]:
 
 
 def test_a_worker_goes_on_after_its_sessions_were_ended(home: Path, tmp_path: Path) -> None:
-    engine = open_database(Place(home))
+    engine = open_database(DatabaseAddress(home))
     model = register_fake_model(engine)
     folder = write_pictures(tmp_path / "drop", names(4))
     register(engine, folder, "g", model)
@@ -125,7 +125,7 @@ def test_a_worker_goes_on_after_its_sessions_were_ended(home: Path, tmp_path: Pa
 
     thread = threading.Thread(target=worker)
     thread.start()
-    other = open_database(Place(home))
+    other = open_database(DatabaseAddress(home))
     until(lambda: states(other) == {"done": 4})
     end_sessions(other)
     other.dispose()
@@ -141,7 +141,7 @@ def test_a_worker_goes_on_after_its_sessions_were_ended(home: Path, tmp_path: Pa
 
 
 def test_what_is_no_loss_is_not_waited_for(home: Path) -> None:
-    engine = open_database(Place(home))
+    engine = open_database(DatabaseAddress(home))
     with pytest.raises(Exception, match="division by zero") as caught, engine.connect() as opened:
         opened.execute(text("SELECT 1 / 0"))
     error = caught.value

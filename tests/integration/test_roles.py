@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 
 from cli import run
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.roles import OWNERS, REVIEW, SEARCH, TABLES, VIEWS, BadRole, CannotGrant, grant
 from db.schema import Base
 from tests.fakes import ingest, names, register_fake_model, write_pictures
@@ -217,7 +217,7 @@ def test_not_in_plain_sql_either(
         grant(connection, role, review=True)
     let_in(engine, role)
     url = make_url(database_url).set(username=role, password=_PASSWORD)
-    own = make_engine(Place(Path("/nowhere"), url.render_as_string(hide_password=False)))
+    own = make_engine(DatabaseAddress(Path("/nowhere"), url.render_as_string(hide_password=False)))
     with own.connect() as connection, pytest.raises(Exception, match=r"permission denied|owner of"):
         connection.execute(text(statement))
     own.dispose()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from db import audit
-from db.connect import HEAD, Place, make_engine
+from db.connect import HEAD, DatabaseAddress, make_engine
 from db.schema import Base
 from db.upgrade import upgrade
 from db.views import beyond_tables
@@ -65,7 +65,7 @@ def catalog(connection: Connection, name: str) -> set[tuple[Any, ...]]:
 
 @pytest.fixture
 def empty(empty_database_url: str) -> Iterator[Engine]:
-    made = make_engine(Place(Path(), empty_database_url))
+    made = make_engine(DatabaseAddress(Path(), empty_database_url))
     yield made
     made.dispose()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Connection, Engine, func, text
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.schema import Feature
 from search.filters.parse import parse
 from search.question import QueryPerson, Question, Scope
@@ -86,7 +86,7 @@ def people(first: int, count: int, seed: int) -> list[Stored]:
 def engine(clone: Callable[[], AbstractContextManager[str]]) -> Iterator[Engine]:
     """One database for all tests of this file: they only read."""
     with clone() as url:
-        made = make_engine(Place(Path(), url))
+        made = make_engine(DatabaseAddress(Path(), url))
         yield made
         made.dispose()
 

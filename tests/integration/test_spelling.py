@@ -13,7 +13,7 @@ from images.facts_file import read_facts
 from query_sets import queries, verdicts
 from query_sets.runs import run_set
 from search.answering import search
-from search.request import Asked
+from search.request import SearchRequest
 from tests.fakes import collection, ingest, register_fake_model, write_pictures
 from tests.rows import column
 from vocabulary import COLUMNS
@@ -82,7 +82,7 @@ def stored(engine: Engine, tmp_path: Path, model: ModelRow, request: pytest.Fixt
 def test_a_filter(engine: Engine, stored: str, where: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE collection SET name = %s", (f"{ONE}g",))
-    asked = Asked((f"{TWO}g",), where=where.format(stored))
+    asked = SearchRequest((f"{TWO}g",), where=where.format(stored))
     found = search(engine, asked, [])
     assert found.answers[0].candidates == (2 if "collection" in where else 1)
 
@@ -109,7 +109,7 @@ def test_annotations(engine: Engine, tmp_path: Path, model: ModelRow, stored: st
 def test_a_query_and_its_verdict(
     engine: Engine, tmp_path: Path, model: ModelRow, stored: str
 ) -> None:
-    queries.add(engine, ONE, Asked(("g",)), [tmp_path / "people"])
+    queries.add(engine, ONE, SearchRequest(("g",)), [tmp_path / "people"])
     with engine.begin() as connection:
         run_set(connection, TWO, model)
     verdicts.decide(engine, TWO, f"{stored}.png", [f"{stored}/{stored}.png"], "confirmed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from db import upgrade as upgrading
-from db.connect import NoHome, Place, default_home, make_engine, resolve
+from db.connect import DatabaseAddress, NoHome, default_home, make_engine, resolve
 from db.upgrade import upgrade
 from files import CannotWrite, is_stdout, whole_file, write_whole
 from tests.fakes import picture
@@ -68,7 +68,7 @@ def test_a_checkout_below_a_folder_with_a_percent_sign(
     odd.mkdir()
     (odd / "migrations").symlink_to(ROOT / "migrations")
     monkeypatch.setattr(upgrading, "_MIGRATIONS", odd / "migrations")
-    engine = make_engine(Place(Path(), empty_database_url))
+    engine = make_engine(DatabaseAddress(Path(), empty_database_url))
     upgrade(engine)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM image").scalar_one() == 0

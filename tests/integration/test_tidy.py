@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from db.connect import Place, make_engine
-from gallery.collections import CollectionRow, tidy
+from db.connect import DatabaseAddress, make_engine
+from gallery.collections import CollectionRow, analyze_after
 from gallery.model_rows import ModelRow
 from tests.fakes import Stored, collection, register_fake_model, store
 
@@ -45,19 +45,19 @@ def known(engine: Engine, table: str = "feature") -> tuple[int, bool]:
 @pytest.mark.usefixtures("loaded")
 def test_sizes_are_known_after_a_load(engine: Engine) -> None:
     assert known(engine)[0] == -1
-    tidy(engine, ROWS)
+    analyze_after(engine, ROWS)
     assert known(engine) == known(engine, "image") == (ROWS, True)
 
 
 def test_little_is_left_alone_until_it_adds_up(
     engine: Engine, loaded: tuple[ModelRow, CollectionRow]
 ) -> None:
-    tidy(engine, ROWS)
+    analyze_after(engine, ROWS)
     for first, expected in ((ROWS, ROWS), (ROWS + 5, ROWS + 10)):
         with engine.begin() as connection:
             store(connection, *loaded, items(first, 5))
             connection.execute(text("SELECT pg_stat_force_next_flush()"))
-        tidy(engine, 5)
+        analyze_after(engine, 5)
         assert known(engine)[0] == expected
 
 
@@ -65,7 +65,7 @@ def test_little_is_left_alone_until_it_adds_up(
 def test_nobody_waits_for_it(engine: Engine) -> None:
     with engine.connect() as connection:
         connection.execute(text("LOCK TABLE feature IN ACCESS EXCLUSIVE MODE"))
-        tidy(engine, ROWS)
+        analyze_after(engine, ROWS)
         connection.rollback()
     assert (known(engine)[0], known(engine, "image")[0]) == (-1, ROWS)
 
@@ -81,8 +81,8 @@ def test_who_may_not_goes_on_without(engine: Engine) -> None:
             as_role.set(drivername="postgresql").render_as_string(hide_password=False),
             "postgresql://nobody@127.0.0.1:1/nothing",
         ):
-            other = make_engine(Place(Path(), url))
-            tidy(other, ROWS)
+            other = make_engine(DatabaseAddress(Path(), url))
+            analyze_after(other, ROWS)
             other.dispose()
         assert known(engine) == (-1, False)
     finally:

@@ -145,7 +145,7 @@ def test_a_reason_is_kept_whatever_is_in_it(engine: Engine, folder: Path, model:
     register(engine, folder, "g", model)
     (first, *_), said = column(engine, "SELECT id FROM image ORDER BY path"), "bad \0 chunk \ud800"
     with engine.begin() as connection:
-        manifest.settle(connection, model.id, [first], [said])
+        manifest.finish_tasks(connection, model.id, [first], [said])
     assert column(engine, "SELECT reason FROM task WHERE state = 'failed'") == [
         "bad \\x00 chunk \\ud800"
     ]

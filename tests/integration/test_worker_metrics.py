@@ -12,7 +12,7 @@ pytest.importorskip("prometheus_client", reason="the metrics' package is not ins
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery.model_rows import ModelRow
 from ingest.metrics import ManifestImages, MetricsPortTaken, WorkerMetrics, serve_metrics
 from ingest.worker import Worker
@@ -105,7 +105,7 @@ def test_known_images_are_counted(
 
 
 def test_without_a_database_the_worker_is_still_seen() -> None:
-    engine = make_engine(Place(Path(), "postgresql://nobody@127.0.0.1:1/none"))
+    engine = make_engine(DatabaseAddress(Path(), "postgresql://nobody@127.0.0.1:1/none"))
     with serve_metrics(engine, "127.0.0.1", 0) as (_, address):
         found = scrape(address)
     engine.dispose()

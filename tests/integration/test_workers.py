@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 import gallery.store
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from db.error_sentences import sentence_for
 from db.faults import POINTS
 from gallery import collections, manifest
@@ -203,7 +203,7 @@ def test_a_batch_that_kills_its_worker_is_given_up(
 @contextmanager
 def abandoned(url: str, model: ModelRow, collection_id: int, count: int) -> Iterator[None]:
     """A worker that claims `count` images, and whose connection is gone afterwards."""
-    engine = make_engine(Place(Path(), url))
+    engine = make_engine(DatabaseAddress(Path(), url))
     with engine.connect() as connection:
         worker_id = manifest.become_worker(connection)
         claims = manifest.claim(connection, worker_id, model.id, count, collection_id)

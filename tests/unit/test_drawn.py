@@ -18,7 +18,7 @@ from PIL import Image
 
 from drawn import palette
 from drawn.camera import CAMERAS
-from drawn.dataset import Counts, FolderHoldsOther, ImpossibleSize, draw_dataset
+from drawn.dataset import DrawnCounts, FolderHoldsOther, ImpossibleSize, draw_dataset
 from drawn.figure import Light, Placement, paint_figure
 from drawn.person import Person, draw_lots
 from drawn.pose import Pose
@@ -48,14 +48,14 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Counts]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DrawnCounts]:
     folder = tmp_path_factory.mktemp("drawn")
     return folder, draw_dataset(folder, **SMALL, seed=7)
 
 
-def test_counts_are_what_the_folders_hold(drawn: tuple[Path, Counts]) -> None:
+def test_counts_are_what_the_folders_hold(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, counts = drawn
-    assert counts == Counts(
+    assert counts == DrawnCounts(
         train_people=2,
         test_people=2,
         train_images=8,
@@ -68,7 +68,7 @@ def test_counts_are_what_the_folders_hold(drawn: tuple[Path, Counts]) -> None:
     assert found == {"train": 8, "test": 11, "queries": 4, "gallery": 7, "query": 4}
 
 
-def test_names_are_those_of_the_real_data(drawn: tuple[Path, Counts]) -> None:
+def test_names_are_those_of_the_real_data(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     for name in ("train", "gallery", "query"):
         for path in (folder / name).iterdir():
@@ -78,14 +78,14 @@ def test_names_are_those_of_the_real_data(drawn: tuple[Path, Counts]) -> None:
         assert names == [f"{number:06}.jpg" for number in range(count)]
 
 
-def test_every_image_is_a_64_by_128_rgb_jpeg(drawn: tuple[Path, Counts]) -> None:
+def test_every_image_is_a_64_by_128_rgb_jpeg(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     for path in folder.rglob("*.jpg"):
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (64, 128))
 
 
-def test_annotations_have_the_real_header_and_values(drawn: tuple[Path, Counts]) -> None:
+def test_annotations_have_the_real_header_and_values(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     for name, ids in (
         ("annotations_train.csv", r"[1-9]\d*"),
@@ -100,7 +100,7 @@ def test_annotations_have_the_real_header_and_values(drawn: tuple[Path, Counts])
     assert in_train == {int(row["id"]) for row in read(folder / "annotations_train.csv")}
 
 
-def test_truth_names_whom_each_test_image_shows(drawn: tuple[Path, Counts]) -> None:
+def test_truth_names_whom_each_test_image_shows(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     named = {
         hashlib.sha256(path.read_bytes()).hexdigest(): path.name
@@ -120,13 +120,13 @@ def test_truth_names_whom_each_test_image_shows(drawn: tuple[Path, Counts]) -> N
                 assert all(int(annotated[row["file"]][c]) == values[c] for c in COLUMNS)
 
 
-def test_a_query_is_a_copy_of_exactly_one_test_image(drawn: tuple[Path, Counts]) -> None:
+def test_a_query_is_a_copy_of_exactly_one_test_image(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     test = Counter(path.read_bytes() for path in (folder / "test").iterdir())
     assert all(test[path.read_bytes()] == 1 for path in (folder / "queries").iterdir())
 
 
-def test_people_of_train_are_not_in_test(drawn: tuple[Path, Counts]) -> None:
+def test_people_of_train_are_not_in_test(drawn: tuple[Path, DrawnCounts]) -> None:
     folder, _ = drawn
     train = {path.name[:4] for path in (folder / "train").iterdir()}
     test = {path.name[:4] for name in ("gallery", "query") for path in (folder / name).iterdir()}
@@ -151,7 +151,7 @@ def test_every_query_has_a_match_by_another_camera(
 
 
 def test_same_seed_same_bytes_in_another_process(
-    drawn: tuple[Path, Counts], tmp_path: Path
+    drawn: tuple[Path, DrawnCounts], tmp_path: Path
 ) -> None:
     code = (
         "import json, sys; from pathlib import Path; from drawn.dataset import draw_dataset;"
@@ -181,7 +181,7 @@ def test_cameras_and_looks_differ() -> None:
 
 
 def test_drawing_again_changes_nothing(
-    drawn: tuple[Path, Counts], monkeypatch: pytest.MonkeyPatch
+    drawn: tuple[Path, DrawnCounts], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, counts = drawn
     monkeypatch.delattr("drawn.plan.Shot.draw")
@@ -190,7 +190,7 @@ def test_drawing_again_changes_nothing(
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_other_parameters_are_refused(drawn: tuple[Path, Counts]) -> None:
+def test_other_parameters_are_refused(drawn: tuple[Path, DrawnCounts]) -> None:
     with pytest.raises(FolderHoldsOther, match=r"other parameters .*seed 7.* name another folder"):
         draw_dataset(drawn[0], **SMALL, seed=8)
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.training.data import BadTrainingData
-from models.training.pairs import Pairs, draw_pairs
+from models.training.pairs import TrainingPairs, draw_pairs
 
 # eight people with six images each, by three cameras twice, in the order of the file names
 PIDS = np.repeat(np.arange(1, 9), 6)
 CAMIDS = np.tile([1, 1, 2, 2, 3, 3], 8)
 
 
-def drawn(epoch: int = 0, seed: int = 7) -> Pairs:
+def drawn(epoch: int = 0, seed: int = 7) -> TrainingPairs:
     return draw_pairs(PIDS, CAMIDS, seed, epoch)
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.engine import URL, make_url
 import ingest.ray.cluster
 from cli import run
 from ingest.ray.cluster import (
+    ClusterPlan,
     ClusterTooSmall,
     DatabaseOutOfReach,
     NotAnAddress,
     NotRaysDevice,
-    Plan,
     check_address,
     check_reach,
     own_folder,
@@ -29,15 +29,15 @@ SERVER = make_url("postgresql://reid:secret@db.example:5432/reid")
 @pytest.mark.parametrize(
     ("cpus", "gpus", "device", "expected"),
     [
-        (2, 0, None, Plan(1, 1, "cpu")),
-        (8, 0, "auto", Plan(2, 6, "cpu")),
-        (64, 0, "cpu", Plan(8, 48, "cpu")),
-        (16, 2, None, Plan(8, 2, "cuda")),
-        (4, 2, "cuda", Plan(2, 2, "cuda")),
-        (8, 2, "cpu", Plan(2, 6, "cpu")),
+        (2, 0, None, ClusterPlan(1, 1, "cpu")),
+        (8, 0, "auto", ClusterPlan(2, 6, "cpu")),
+        (64, 0, "cpu", ClusterPlan(8, 48, "cpu")),
+        (16, 2, None, ClusterPlan(8, 2, "cuda")),
+        (4, 2, "cuda", ClusterPlan(2, 2, "cuda")),
+        (8, 2, "cpu", ClusterPlan(2, 6, "cpu")),
     ],
 )
-def test_shares(cpus: int, gpus: int, device: str | None, expected: Plan) -> None:
+def test_shares(cpus: int, gpus: int, device: str | None, expected: ClusterPlan) -> None:
     assert plan(cpus, gpus, 8, device) == expected
 
 

@@ -8,7 +8,7 @@ from errors import UsageError
 from rendering.pictures import Picture
 from search.answer import Answer, Match
 from search.histogram import Histogram
-from web.kept_answers import OWN_WEIGHT, Answers
+from web.kept_answers import OWN_WEIGHT, KeptAnswers
 from web.pages.chart import HEIGHT, chart, number
 from web.pages.facet_boxes import by_hand, facets
 from web.pages.search_form import MAX_IMAGES, Form
@@ -124,7 +124,7 @@ def picture(matches: int) -> Picture:
 
 def test_answers_that_found_nobody_make_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.kept_answers.KEPT_MATCHES", 20 * OWN_WEIGHT)
-    answers = Answers()
+    answers = KeptAnswers()
     keys = [answers.keep(picture(0)) for _ in range(120)]
     kept = [key for key in keys if answers.get(key) is not None]
     assert kept == keys[100:]
@@ -132,7 +132,7 @@ def test_answers_that_found_nobody_make_room_too(monkeypatch: pytest.MonkeyPatch
 
 def test_old_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.kept_answers.KEPT_MATCHES", OWN_WEIGHT + 10)
-    answers = Answers()
+    answers = KeptAnswers()
     first, second = answers.keep(picture(6)), answers.keep(picture(6))
     assert answers.get(first) is None
     assert answers.get(second) == picture(6)

@@ -13,7 +13,7 @@ from ingest.uploads import ingest_image
 from web.api.body import Sent, sent_form
 from web.api.openapi import body as described
 from web.api.openapi import problems
-from web.api.requests import Id, ImageRequest
+from web.api.requests import Id, ImageBody
 from web.api.responses import Image
 from web.details import V1
 from web.state import Here
@@ -31,9 +31,9 @@ class OneImageExpected(UsageError):
     response_model=Image,
     responses={
         200: {"model": Image, "description": "The image was stored already."},
-        **problems(404, 408, 409, 413, 415),
+        **problems(404, 408, 409, 413, 415, 507),
     },
-    openapi_extra=described(json=None, form=ImageRequest, most=1),
+    openapi_extra=described(json=None, form=ImageBody, most=1),
 )
 def ingest(here: Here, response: Response, body: Annotated[Sent, Depends(sent_form)]) -> object:
     """Take one image, the form's `image`, into a collection.
@@ -41,7 +41,7 @@ def ingest(here: Here, response: Response, body: Annotated[Sent, Depends(sent_fo
     It is kept on the server's disk and stored as a file of a folder is: the same content under the
     same name is one image, content that was erased is refused, and so is what is no person crop.
     """
-    asked = body.as_a(ImageRequest)
+    asked = body.as_a(ImageBody)
     if len(body.files) != 1:
         raise OneImageExpected(f"expected one file as `image`, got {len(body.files)}")
     taken = ingest_image(

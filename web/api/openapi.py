@@ -29,6 +29,7 @@ _SAID = {
     500: "A fault of the program.",
     501: "A package that this needs is not installed.",
     503: "The database cannot be used now.",
+    507: "The disk of the server is full, or cannot be written.",
 }
 _ALWAYS = (400, 401, 403, 421, 422, 429, 500, 503)
 DESCRIPTION = (

@@ -22,7 +22,7 @@ from web.api.requests import (
     Name,
     Quality,
     QuerySetBody,
-    RunRequest,
+    RunBody,
 )
 from web.api.responses import Added, QuerySet, QuerySets, RunMatchPage, RunSummary
 from web.api.search import as_list
@@ -101,7 +101,7 @@ def export(
     response_model=RunSummary,
     responses=problems(404, 409),
 )
-def run(here: Here, response: Response, name: Name, body: RunRequest) -> object:
+def run(here: Here, response: Response, name: Name, body: RunBody) -> object:
     """Answer every query of a set and keep the run."""
     summary = run_set(here.engine, name, body.model, body.purpose)
     response.headers["Location"] = f"{V1}/runs/{summary.id}/matches"

@@ -31,7 +31,7 @@ EXAMPLE_QUESTION: dict[str, Any] = {
 }
 
 
-class Question(BaseModel):
+class QuestionBody(BaseModel):
     """Where to look, filter and limits, as the options of `reid search`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -56,7 +56,7 @@ class Question(BaseModel):
     model: Name | None = Field(default=None, description="A registered model; else the active one.")
 
 
-class SearchBody(Question):
+class SearchBody(QuestionBody):
     """A question. With several images each has its answer, unless they show the `same_person`;
     without any the filter alone is searched."""
 
@@ -85,7 +85,7 @@ class SearchBody(Question):
         return SearchRequest(**given, files=files)
 
 
-class QuerySetBody(Question):
+class QuerySetBody(QuestionBody):
     """Images to keep as queries of a set, one each, which is made where there is none."""
 
     model_config = ConfigDict(
@@ -102,7 +102,7 @@ class QuerySetBody(Question):
         return SearchRequest(**given | {"collections": tuple(self.collections)})
 
 
-class ImageRequest(BaseModel):
+class ImageBody(BaseModel):
     """Where an image goes. Person and camera are read from its file name."""
 
     model_config = ConfigDict(extra="forbid")
@@ -116,7 +116,7 @@ class ImageRequest(BaseModel):
     )
 
 
-class RunRequest(BaseModel):
+class RunBody(BaseModel):
     """How a set is run."""
 
     model_config = ConfigDict(
@@ -127,7 +127,7 @@ class RunRequest(BaseModel):
     purpose: Text | None = Field(default=None, description="Why; kept in the audit log.")
 
 
-class VerdictRequest(BaseModel):
+class VerdictBody(BaseModel):
     """A reviewer's word on a query and an image."""
 
     model_config = ConfigDict(

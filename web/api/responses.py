@@ -9,7 +9,13 @@ Attributes = dict[str, str]
 _EXAMPLE_ATTRIBUTES = {"gender": "female", "age": "adult", "hat": "no", "upper_color": "red"}
 
 
-class Match(BaseModel):
+class Exact(BaseModel):
+    """A part of an answer with these fields and no other: one that is missing here is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Match(Exact):
     """A gallery image at a rank; see docs/json.md."""
 
     rank: int = Field(ge=1)
@@ -23,14 +29,14 @@ class Match(BaseModel):
     attributes: Attributes = Field(examples=[_EXAMPLE_ATTRIBUTES])
 
 
-class Rerank(BaseModel):
+class Rerank(Exact):
     k1: int
     k2: int
     lambda_: float = Field(alias="lambda")
     candidates: int
 
 
-class Explanation(BaseModel):
+class Explanation(Exact):
     """How an answer came about; see docs/search.md."""
 
     filter: str | None
@@ -45,7 +51,7 @@ class Explanation(BaseModel):
     seconds: dict[str, float]
 
 
-class Answer(BaseModel):
+class Answer(Exact):
     """The ordered gallery list of one query, as `reid search --format json` prints it."""
 
     query: str
@@ -64,14 +70,14 @@ class Answer(BaseModel):
     matches: list[Match]
 
 
-class Unusable(BaseModel):
+class Unusable(Exact):
     """An image that cannot be a query."""
 
     name: str
     reason: str = Field(examples=["an empty file"])
 
 
-class SearchResult(BaseModel):
+class SearchResult(Exact):
     queries: list[Answer]
     failed: list[Unusable]
 

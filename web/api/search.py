@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse
 
 from images.decode import UnreadableImage
 from search.answering import search as run
@@ -21,14 +20,12 @@ router = APIRouter(prefix=V1, tags=["search"])
 
 @router.post(
     "/search",
-    response_model=None,
-    responses={
-        200: {"model": SearchResult, "description": "The answers."},
-        **problems(404, 408, 413, 415),
-    },
+    response_model=SearchResult,
+    response_description="The answers.",
+    responses=problems(404, 408, 413, 415),
     openapi_extra=with_images(SearchBody),
 )
-def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> JSONResponse:
+def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> object:
     """Find the person of each image again, or everyone who passes the filter.
 
     Send JSON with `image_ids`, or a form with the same fields and images as `image`. The answer is
@@ -41,7 +38,7 @@ def search(here: Here, body: Annotated[Sent, Depends(sent)]) -> JSONResponse:
     found = run(here.engine, request, device=here.device, load=here.networks)
     if request.has_image and not found.answers:
         raise UnreadableImage(in_words(found.failed))
-    return JSONResponse(document(found))
+    return document(found)
 
 
 def in_words(failed: dict[str, str]) -> str:

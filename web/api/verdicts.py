@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from query_sets.verdicts import decide, take_back
 from web.api.openapi import problems
-from web.api.requests import Id, Name, Text, VerdictRequest
+from web.api.requests import Id, Name, Text, VerdictBody
 from web.api.responses import Verdict
 from web.details import V1
 from web.state import Here
@@ -15,7 +15,7 @@ _ADDRESS = "/query-sets/{name:path}/queries/{query:path}/verdicts/{image_id}"
 
 
 @router.put(_ADDRESS, response_model=Verdict, responses=problems(404))
-def give(here: Here, name: Name, query: Text, image_id: Id, body: VerdictRequest) -> object:
+def give(here: Here, name: Name, query: Text, image_id: Id, body: VerdictBody) -> object:
     """Let a verdict stand on an image; one given later replaces it."""
     decided = decide(here.engine, name, query, [f"id:{image_id}"], body.verdict, body.note)
     return {

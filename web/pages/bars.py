@@ -10,7 +10,7 @@ from web.pages.search_form import Form
 
 
 @dataclass(frozen=True)
-class Bar:
+class ValueBar:
     """`width` in percent, as SVG takes it; `share` is the same for people. `address` is where the
     images are, empty for none."""
 
@@ -27,7 +27,7 @@ class Distribution:
     """How the decided values of one attribute spread over the images."""
 
     label: str
-    bars: tuple[Bar, ...]
+    bars: tuple[ValueBar, ...]
 
 
 def distributions(counts: Counts, collections: Sequence[str]) -> list[Distribution]:
@@ -41,7 +41,7 @@ def distributions(counts: Counts, collections: Sequence[str]) -> list[Distributi
             Distribution(
                 label_of(field.name),
                 tuple(
-                    Bar(
+                    ValueBar(
                         word,
                         count,
                         f"{100 * count / total if total else 0:.2f}",

@@ -12,7 +12,7 @@ _TICKS = 6
 
 
 @dataclass(frozen=True)
-class Bar:
+class HistogramBar:
     """`left` and `width` in percent of the scale, `top` and `height` in pixels."""
 
     left: str
@@ -34,7 +34,7 @@ class Chart:
     """A histogram on a scale from 0 to `end`. `start` is where the slider stands; `limit` is where
     the bars' colour changes, None without a distance limit."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[HistogramBar, ...]
     ticks: tuple[Mark, ...]
     end: str
     start: str
@@ -71,7 +71,7 @@ def number(text: str | None) -> float | None:
     return value if 0 <= value < math.inf else None
 
 
-def _bars(histogram: Histogram, end: float) -> tuple[Bar, ...]:
+def _bars(histogram: Histogram, end: float) -> tuple[HistogramBar, ...]:
     """The height is the square root of the number: a few close ones beside thousands of others."""
     tallest = max(histogram.counts, default=0)
     width = 100 * histogram.far / end / len(histogram.counts)
@@ -80,7 +80,7 @@ def _bars(histogram: Histogram, end: float) -> tuple[Bar, ...]:
         if count:
             height = max(_LEAST, HEIGHT * math.sqrt(count / tallest))
             bars.append(
-                Bar(
+                HistogramBar(
                     f"{place * width:.3f}",
                     f"{width * 0.86:.3f}",
                     f"{HEIGHT - height:.1f}",

@@ -18,7 +18,7 @@ MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Shot:
+class GalleryShot:
     """An image with the attributes that stand under it: those that the filter asks for in bold."""
 
     image: StoredImage
@@ -40,7 +40,7 @@ class Shot:
 class Piece:
     """Some images; `more` is the address of those that follow, None at the end."""
 
-    shots: tuple[Shot, ...]
+    shots: tuple[GalleryShot, ...]
     more: str | None
 
 
@@ -72,7 +72,7 @@ def after_of(given: str | None) -> int:
     return min(number, MAX_ID)
 
 
-def _shot(image: StoredImage, asked: set[str]) -> Shot:
+def _shot(image: StoredImage, asked: set[str]) -> GalleryShot:
     said = image.attributes or {}
     ordered = sorted(said, key=lambda name: name not in asked)
-    return Shot(image, tuple(Attribute(name, said[name], name in asked) for name in ordered))
+    return GalleryShot(image, tuple(Attribute(name, said[name], name in asked) for name in ordered))

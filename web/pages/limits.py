@@ -23,7 +23,7 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Line:
+class LimitLine:
     """One rate over the limits. `steps` join neighbours."""
 
     name: str
@@ -38,7 +38,7 @@ class Line:
 class LimitsChart:
     """Precision and recall over the distance limit, from 0 to the farthest that was measured."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[LimitLine, ...]
     ticks: tuple[Mark, ...]
     chosen: Mark | None
 
@@ -50,7 +50,7 @@ def limits_chart(points: Sequence[LimitPoint], chosen: float | None) -> LimitsCh
     far = max([point.max_distance for point in points] + [chosen or 0.0])
     end = math.ceil(far / _STEP) * _STEP
     lines = tuple(
-        Line(name, tuple(_dot(name, point, end) for point in points))
+        LimitLine(name, tuple(_dot(name, point, end) for point in points))
         for name in ("precision", "recall")
     )
     return LimitsChart(lines, ticks(end), None if chosen is None else marked(chosen, end))

@@ -15,7 +15,7 @@ from query_sets.runs import CannotRun
 from query_sets.sets import show_set
 from query_sets.verdicts import count_verdicts, decide, take_back
 from web.addresses import to
-from web.pages.search_answer import Posted, posted, request_of, with_files
+from web.pages.search_answer import SentForm, posted, request_of, with_files
 from web.pages.search_form import BadForm, Form
 from web.render import is_part, problem, render
 from web.state import Here
@@ -52,7 +52,7 @@ def reviewing(request: Request, here: Here) -> Response:
 
 
 @router.post("/review")
-def judge(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)]) -> Response:
+def judge(request: Request, here: Here, sent: Annotated[SentForm, Depends(posted)]) -> Response:
     """A verdict on one image: it stands, or with `withdrawn` none does."""
     name, query, image, said = (
         str(sent.fields.get(key, "")) for key in ("set", "query", "image", "said")
@@ -80,7 +80,7 @@ def judge(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)]
 
 
 @router.post("/review/keep")
-def kept(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)]) -> Response:
+def kept(request: Request, here: Here, sent: Annotated[SentForm, Depends(posted)]) -> Response:
     """Keeps the question of the search page as a stored query, on which verdicts can stand."""
     form = Form.read(sent.fields)
     try:

@@ -25,14 +25,14 @@ _MAX_FIELDS = 400
 
 
 @dataclass(frozen=True)
-class Posted:
+class SentForm:
     """A form that was sent, and the files in it."""
 
     fields: FormData
     files: tuple[Upload, ...]
 
 
-async def posted(request: Request) -> Posted:
+async def posted(request: Request) -> SentForm:
     """Raises UploadTooSlow."""
     try:
         async with (
@@ -45,12 +45,12 @@ async def posted(request: Request) -> Posted:
                     data = await sent.read()
                     if data or sent.filename:
                         files.append(Upload(file_name(sent.filename), data))
-            return Posted(fields, tuple(files))
+            return SentForm(fields, tuple(files))
     except TimeoutError:
         raise UploadTooSlow from None
 
 
-def with_files(here: State, form: Form, sent: Posted) -> Form:
+def with_files(here: State, form: Form, sent: SentForm) -> Form:
     """The form with its files kept: they take the place of the images that were asked for, unless
     they are to be added to them. Raises UnreadableImage, BadForm."""
     if not sent.files:

@@ -14,7 +14,7 @@ from images.decode import UnreadableImage
 from rendering.pictures import Picture
 from search.request import NothingAsked
 from web.pages import downloads, live
-from web.pages.search_answer import Posted, answer, narrowing, posted, with_files
+from web.pages.search_answer import SentForm, answer, narrowing, posted, with_files
 from web.pages.search_form import Form
 from web.pages.search_view import values
 from web.render import render
@@ -26,7 +26,7 @@ router.include_router(downloads.router)
 
 
 @router.post("/search")
-def ask(request: Request, here: Here, sent: Annotated[Posted, Depends(posted)]) -> Response:
+def ask(request: Request, here: Here, sent: Annotated[SentForm, Depends(posted)]) -> Response:
     """Checks what only a form can hold, then sends on to the answer."""
     form = Form()
     try:

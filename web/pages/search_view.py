@@ -43,7 +43,7 @@ def images_of(form: Form) -> list[QueryImage]:
 
 
 @dataclass(frozen=True)
-class Shown:
+class AnswerPage:
     """A page of an answer. `more` is where the following one comes from as a part of this one, None
     at the end; `verdicts` are those on the matches, by image id."""
 
@@ -55,14 +55,14 @@ class Shown:
     verdicts: dict[int, str]
 
 
-def page_of(here: State, form: Form, picture: Picture, key: str = "") -> Shown:
+def page_of(here: State, form: Form, picture: Picture, key: str = "") -> AnswerPage:
     """The form's page of an answer; the whole of it is kept where that is not all."""
     total = len(picture.answer.matches)
     paging = pages_of(total, MATCHES_A_PAGE, form.page, form.address(page=1) + "&")
     matches = picture.answer.matches[paging.first - 1 : paging.last] if paging.first else ()
     key = key or here.answers.keep(picture)
     following = form.address("/search/more", page=form.page + 1)
-    return Shown(
+    return AnswerPage(
         picture=picture,
         matches=matches,
         paging=paging,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from tests.web_client import Client, fake_network, page_of_four
 
 
@@ -21,7 +21,7 @@ def network() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def engine(clone: Callable[[], AbstractContextManager[str]]) -> Iterator[Engine]:
     with clone() as url:
-        made = make_engine(Place(Path(), url))
+        made = make_engine(DatabaseAddress(Path(), url))
         yield made
         made.dispose()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from query_sets.queries import add as add_queries
 from query_sets.queries import run as run_queries
 from search.request import SearchRequest
@@ -151,7 +151,7 @@ def test_a_wrong_schema_is_not_healthy(page: Client, engine: Engine) -> None:
 
 def test_dead_connections_are_replaced(page: Client, database_url: str) -> None:
     assert page.get("/").status_code == 200
-    other = make_engine(Place(Path(), database_url))
+    other = make_engine(DatabaseAddress(Path(), database_url))
     with other.begin() as connection:
         connection.execute(
             text(
