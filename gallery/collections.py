@@ -118,7 +118,7 @@ def lock_collections(connection: Connection, collection_ids: Iterable[int], *, a
     Registering, pruning and removing want a collection alone. Storing and running share it. Each
     takes it before any row: their orders of rows differ, and would meet in deadlocks.
     """
-    function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
     for collection_id in sorted(set(collection_ids)):
         connection.execute(
             text(f"SELECT {function}(:kind, CAST(:id AS int))"),

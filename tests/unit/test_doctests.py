@@ -2,17 +2,22 @@
 
 import doctest
 import importlib
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("actions", "commands", "db", "drawn", "images", "ingest", "models", "search", "web")
+SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 WITH_EXAMPLES = [
     path.relative_to(ROOT).with_suffix("")
     for path in (
-        ROOT / "errors.py",
-        *(p for f in FOLDERS for p in sorted((ROOT / f).rglob("*.py"))),
+        *(ROOT / f"{name}.py" for name in SETUPTOOLS["py-modules"]),
+        *(
+            p
+            for name in SETUPTOOLS["packages"]
+            for p in sorted((ROOT / name.replace(".", "/")).glob("*.py"))
+        ),
     )
     if ">>> " in path.read_text()
 ]

@@ -218,6 +218,38 @@ def test_help_answers_at_once() -> None:
     assert float(seconds) < 1, "CPU seconds for --help"
 
 
+# --- one word, one meaning
+
+
+def product_modules() -> list[Path]:
+    return sorted(path for name in TOP_LEVEL for path in (ROOT / name).rglob("*.py"))
+
+
+# Tables and the API's descriptions carry the names of what they store and describe.
+DESCRIPTIONS = {"db/schema.py", "web/api/responses.py"}
+
+
+def test_no_class_name_stands_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in product_modules():
+        name = str(path.relative_to(ROOT))
+        if name in DESCRIPTIONS:
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_room_has_two_modules_of_one_name() -> None:
+    places: dict[tuple[str, str], list[str]] = {}
+    for path in product_modules():
+        parts = path.relative_to(ROOT).parts
+        if path.stem != "__init__":
+            places.setdefault((parts[0], path.stem), []).append("/".join(parts))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 # --- what may lie in the repository
 
 
