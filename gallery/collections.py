@@ -112,7 +112,9 @@ _FOLD_EVERY = 32  # stores; so many rows are added up in no time
 _LOCK = 0x5E1DC  # the advisory locks' first key: "a collection of Reid search"
 
 
-def lock_collections(connection: Connection, collection_ids: Iterable[int], *, alone: bool) -> None:
+def lock_collections(
+    connection: Connection, collection_ids: Iterable[int], *, exclusive: bool
+) -> None:
     """Waits until nobody else holds these collections, or nobody alone; until the transaction ends.
 
     Registering, pruning and removing want a collection alone. Storing and running share it. Each
@@ -137,7 +139,7 @@ def raise_revision(connection: Connection, collection_id: int) -> None:
 
 def remove(connection: Connection, collection_id: int) -> None:
     """Removes a collection with its images, features, thumbnails and matches."""
-    lock_collections(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], exclusive=True)
     connection.execute(delete(Collection).where(Collection.id == collection_id))
 
 
@@ -150,7 +152,7 @@ def mark_missing(connection: Connection, image_ids: list[int]) -> None:
 
 def prune(connection: Connection, collection_id: int) -> int:
     """Removes the images whose files are missing; gives their number."""
-    lock_collections(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], exclusive=True)
     stmt = delete(Image).where(
         Image.collection_id == collection_id, Image.missing_since.is_not(None)
     )

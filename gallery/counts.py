@@ -2,8 +2,8 @@
 
 Triggers add a row to `gallery_count` for whatever adds or removes images or features, in the same
 transaction: a reader sees rows and their number as of one moment, and no path can forget it. They
-only add, so that nobody waits for anybody; `fold_counts` adds the rows up now and then. An image stays in
-its collection: no trigger looks at updates.
+only add, so that nobody waits for anybody; `fold_counts` adds the rows up now and then. An image
+stays in its collection: no trigger looks at updates.
 """
 
 from dataclasses import dataclass

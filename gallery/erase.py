@@ -138,7 +138,7 @@ def erase(
 
 
 def _erase(
-    engine: Engine, asked: Asked, quick: bool, on_step: OnStep | None
+    engine: Engine, asked: ErasureRequest, quick: bool, on_step: OnStep | None
 ) -> tuple[ErasurePlan, list[str]]:
     with engine.begin() as connection:
         erase_rows.lock_everything(connection)

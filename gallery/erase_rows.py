@@ -60,7 +60,7 @@ class Extent:
 
 def lock_everything(connection: Connection) -> None:
     """Waits until nobody stores, registers or runs; until the transaction ends. Before any row."""
-    lock_collections(connection, (row.id for row in all_collections(connection)), alone=True)
+    lock_collections(connection, (row.id for row in all_collections(connection)), exclusive=True)
 
 
 _NAMED = (
@@ -241,7 +241,7 @@ def never_seen(connection: Connection, image_ids: Sequence[int]) -> list[int]:
 
 def remove_if_empty(connection: Connection, collection_id: int) -> None:
     """Removes a collection whose images are all erased; what came meanwhile keeps it."""
-    lock_collections(connection, [collection_id], alone=True)
+    lock_collections(connection, [collection_id], exclusive=True)
     connection.execute(
         text(
             "DELETE FROM collection c WHERE id = :id"

@@ -38,7 +38,7 @@ def decide_again(connection: Connection, model_id: int) -> int:
 
 def lock_all_collections(connection: Connection) -> None:
     """Shares every collection until the transaction ends; to be taken before any row."""
-    lock_collections(connection, (row.id for row in all_collections(connection)), alone=False)
+    lock_collections(connection, (row.id for row in all_collections(connection)), exclusive=False)
 
 
 def _features_after(connection: Connection, model_id: int, last: int) -> list[Row[Any]]:

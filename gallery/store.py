@@ -90,7 +90,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     What another worker has taken over meanwhile is left to it. What was erased since it was read
     fails, and is not among them.
     """
-    lock_collections(connection, {image.collection_id for image in batch.read}, alone=False)
+    lock_collections(connection, {image.collection_id for image in batch.read}, exclusive=False)
     erased = erased_hashes(connection, [image.content_hash for image in batch.read])
     gone = {image.image_id for image in batch.read if image.content_hash in erased}
     # before any other row: who changes them waits for this batch, or this batch for them

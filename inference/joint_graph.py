@@ -1,7 +1,7 @@
 """The default network as an ONNX graph, straight from a checkpoint's tensors: torch is not needed.
 
-The layers are those of `models.nets.joint_net` in evaluation mode, with each batch normalisation folded
-into the layer before it. A test holds both equal.
+The layers are those of `models.nets.joint_net` in evaluation mode, with each batch normalisation
+folded into the layer before it. A test holds both equal.
 """
 
 # N images, C channels, F=1280 features, A=56 scores, D=512 embedding numbers

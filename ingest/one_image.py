@@ -49,7 +49,7 @@ def ingest_one(
         connection.detach()  # its advisory lock says that we are alive: the pool would keep it
         worker_id = manifest.become_worker(connection)
         with connection.begin():
-            lock_collections(connection, [collection.id], alone=True)
+            lock_collections(connection, [collection.id], exclusive=True)
             manifest.register(
                 connection, collection.id, model_id, source, [file],
                 allow_any_shape=allow_any_shape,

@@ -67,7 +67,7 @@ def register_files(
     With `told` only what it names. Those in `leave` are there, but not taken in yet. Files of this
     source that a whole listing lacks are marked missing.
     """
-    lock_collections(connection, [collection.id], alone=True)
+    lock_collections(connection, [collection.id], exclusive=True)
     listing = _holdable(listing)
     paths = None if listing.whole else [file.path for file in listing.files]
     known = manifest.known_files(connection, collection.id, model_id, paths)
@@ -122,7 +122,7 @@ def note_gone(
     keys: Collection[Key],
 ) -> int:
     """Marks files of a source missing; gives their number."""
-    lock_collections(connection, [collection.id], alone=True)
+    lock_collections(connection, [collection.id], exclusive=True)
     paths = [path for path, _ in keys]
     rows = manifest.known_files(connection, collection.id, model_id, paths)
     return _mark(

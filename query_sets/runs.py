@@ -55,7 +55,7 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     if not questions:
         raise CannotRun(f"query set {name!r} holds no query; add some with `reid query add {name}`")
     # no image that is read may be removed before its match is stored
-    lock_collections(connection, (i for q in questions for i in q.gallery_ids), alone=False)
+    lock_collections(connection, (i for q in questions for i in q.gallery_ids), exclusive=False)
     galleries = {row.id: row for row in all_collections(connection)}
     revisions = {str(i): galleries[i].revision for q in questions for i in q.gallery_ids}
     stmt = insert(Run).values(

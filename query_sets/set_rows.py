@@ -166,7 +166,7 @@ def _check_erased(
     connection: Connection, galleries: Sequence[CollectionRow], queries: Sequence[NewQuery]
 ) -> None:
     """An erasure holds every collection alone: it comes before this, or finds what is stored."""
-    lock_collections(connection, [gallery.id for gallery in galleries], alone=False)
+    lock_collections(connection, [gallery.id for gallery in galleries], exclusive=False)
     hashes = [image.content_hash for query in queries for image in query.images]
     erased = erased_hashes(connection, hashes)
     names = [q.name for q in queries if any(i.content_hash in erased for i in q.images)]

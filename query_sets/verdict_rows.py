@@ -74,7 +74,7 @@ def stored_query(connection: Connection, set_name: str, name: str) -> StoredQuer
 def lock_query(connection: Connection, query: StoredQuery) -> None:
     """Until the transaction ends, none of the query's images is removed, and no other reviewer
     changes its verdicts. Raises UnknownQuery where it was removed meanwhile."""
-    lock_collections(connection, query.gallery_ids, alone=False)
+    lock_collections(connection, query.gallery_ids, exclusive=False)
     stmt = select(Query.id).where(Query.id == query.id).with_for_update(key_share=True)
     if connection.scalar(stmt) is None:
         raise UnknownQuery(f"query {query.name!r} was removed meanwhile")

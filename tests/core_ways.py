@@ -1,6 +1,7 @@
 """The core ways of the program, and what comes of them: to be compared between databases."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ def core(url: str, folder: Path) -> dict[str, Any]:
     ingest(engine, folder, "g", model)
     stored = everything_stored(engine)
     asked = SearchRequest(("g",), where="not hat and camera != 2", max_distance="1.5", limit=9)
-    everybody = [(path.name, str(path)) for path in sorted(folder.rglob("*.png"))]
+    everybody = tuple((path.name, str(path)) for path in sorted(folder.rglob("*.png")))
     with engine.connect() as connection:
         first = connection.scalar(text("SELECT id FROM image ORDER BY path LIMIT 1"))
-    found = search(engine, asked, everybody[:3], [first])
+    found = search(engine, replace(asked, files=everybody[:3], image_ids=(first,)))
     queries.add(engine, "s", asked, [folder / name for name in names(4)])
     queries.run(engine, "s", None, "a test")
     lines = sets.export_reid_test(engine, "s", None).text

@@ -24,7 +24,7 @@ from psycopg import sql
 
 from db import libpq_environment
 from db.server.machine import server_settings, this_machine
-from db.server.owner import Claim
+from db.server.owner import HomeClaim
 from db.server.process import EmbeddedServerFailed, hand_over, owned, run, start
 from db.server.state import forget_dead, orphans, running
 
@@ -249,8 +249,8 @@ class EmbeddedServer:
         return False
 
     @property
-    def _claim(self) -> Claim:
-        return Claim(self.home)
+    def _claim(self) -> HomeClaim:
+        return HomeClaim(self.home)
 
     def _make_socket_folder(self) -> None:
         folder = self._own_socket_folder()

@@ -60,7 +60,7 @@ def _process_space() -> str:
 
 
 @dataclass(frozen=True)
-class Claim:
+class HomeClaim:
     """The lock and the owner's file of one home."""
 
     home: Path

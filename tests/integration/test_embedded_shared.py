@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from db.server.embedded import EmbeddedServer
-from db.server.owner import Claim, Owner, file_system, this_owner
+from db.server.owner import HomeClaim, Owner, file_system, this_owner
 from db.server.process import EmbeddedServerFailed
 from db.server.state import running
 from tests.servers import temporary_home
@@ -114,11 +114,11 @@ def test_a_container_that_does_not_starts_no_second_one(server: EmbeddedServer) 
 def test_a_container_goes_on_where_a_killed_one_has_ended(server: EmbeddedServer) -> None:
     os.kill(pid_of(server), signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while Claim(server.home).is_held() and time.monotonic() < deadline:
+    while HomeClaim(server.home).is_held() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert elsewhere(server.home, "db", "upgrade") == (0, "")
     deadline = time.monotonic() + 60  # with its container the server there has ended too
-    while Claim(server.home).is_held() and time.monotonic() < deadline:
+    while HomeClaim(server.home).is_held() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert kept(server) == 7
 
@@ -135,7 +135,7 @@ def test_a_server_whose_socket_cannot_be_seen(server: EmbeddedServer) -> None:
 
 
 def test_the_lock_lives_as_long_as_the_server(server: EmbeddedServer) -> None:
-    claim = Claim(server.home)
+    claim = HomeClaim(server.home)
     assert claim.is_held()
     assert claim.owner() == this_owner()
     assert server.stop()
@@ -144,7 +144,7 @@ def test_the_lock_lives_as_long_as_the_server(server: EmbeddedServer) -> None:
 
 def test_what_another_machine_has_not_stopped(server: EmbeddedServer) -> None:
     """On a folder of the network, where nobody can see it; what was stopped is anybody's."""
-    claim = Claim(server.home)
+    claim = HomeClaim(server.home)
     left = (server.data / "postmaster.pid").read_text()
     server.stop()
     theirs = {"host": "far", "boot": "another boot", "processes": "pid:[1]"}
@@ -196,7 +196,7 @@ def test_who_may_live_out_of_sight(
     may: bool,
 ) -> None:
     monkeypatch.setattr("db.server.owner.file_system", lambda _: kind)
-    assert Claim(tmp_path).may_live_elsewhere(owner, locked=locked) is may
+    assert HomeClaim(tmp_path).may_live_elsewhere(owner, locked=locked) is may
 
 
 def test_the_file_system_of_a_folder(tmp_path: Path) -> None:
@@ -215,5 +215,5 @@ def test_the_file_system_of_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "null", "\0"])
 def test_a_damaged_owner_file_names_nobody(tmp_path: Path, content: str) -> None:
-    Claim(tmp_path).owner_file.write_text(content)
-    assert Claim(tmp_path).owner() is None
+    HomeClaim(tmp_path).owner_file.write_text(content)
+    assert HomeClaim(tmp_path).owner() is None

@@ -83,7 +83,7 @@ def test_a_filter(engine: Engine, stored: str, where: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE collection SET name = %s", (f"{ONE}g",))
     asked = SearchRequest((f"{TWO}g",), where=where.format(stored))
-    found = search(engine, asked, [])
+    found = search(engine, asked)
     assert found.answers[0].candidates == (2 if "collection" in where else 1)
 
 
