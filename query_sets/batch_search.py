@@ -18,11 +18,9 @@ from sqlalchemy import ARRAY, BigInteger, Connection, Row, func, literal, select
 from db.arrays import embeddings_from_copy
 from db.schema import Collection, Feature, Image
 from metrics.reid import JUNK
-from search.answer import Answer
 from search.distance import nearest
-from search.exact import make_answer, match_from
 from search.question import QueryPerson, Question, Scope, stacked
-from search.statement import MATCH_COLUMNS, copy_out, count_unsearched, passing
+from search.statement import MATCH_COLUMNS, copy_out, passing
 
 _BLOCK = 256
 
@@ -133,34 +131,6 @@ def rank_many(
                 distances[:limit],
                 limit is not None and len(rows) > limit,
             )
-
-
-def answer_many(
-    connection: Connection, scope: Scope, question: Question, queries: Sequence[QueryPerson]
-) -> list[Answer]:
-    """The answers in the order of the queries, equal to `answer_one`'s."""
-    unsearched = count_unsearched(connection, scope)  # first: see `search.exact`
-    gallery = load_gallery(connection, scope, question)
-    lists = list(rank_many(gallery, question, queries))
-    wanted = {image_id for ranked in lists for image_id in ranked.image_ids.tolist()}
-    facts = match_facts(connection, scope, sorted(wanted))
-    return [
-        make_answer(
-            scope,
-            question,
-            ranked.query,
-            ranked.candidates,
-            [
-                match_from(facts[image_id], rank, distance)
-                for rank, (image_id, distance) in enumerate(
-                    zip(ranked.image_ids.tolist(), ranked.distances.tolist(), strict=True), 1
-                )
-            ],
-            cut=ranked.cut,
-            unsearched=unsearched,
-        )
-        for ranked in lists
-    ]
 
 
 def _allowed(

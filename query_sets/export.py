@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -131,10 +130,3 @@ def classification(connection: Connection, model: ModelRow, collection: Collecti
     for name, labels in sorted((names[row[0], row[1]], row[2]) for row in rows):
         writer.writerow([name, *values_in_order(labels)])
     return Exported(out.getvalue(), len(rows))
-
-
-def read_reid_test(content: str) -> Iterator[tuple[str, list[str]]]:
-    """(query, matches) of each line of such a file, names as they stand there."""
-    for line in content.splitlines():
-        query, _, matches = line.partition(":")
-        yield query, [name.strip() for name in matches.split(",") if name.strip()]

@@ -76,7 +76,3 @@ class Report:
     strip_sets: Sequence[StripSet]
     command: str
     measured: str
-
-    @property
-    def shows_people(self) -> bool:
-        return any(strips.strips for strips in self.strip_sets)

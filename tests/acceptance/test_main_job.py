@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
-from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
+from tests.batch_answers import read_reid_test
 from vocabulary import COLUMNS
 
 

@@ -13,8 +13,8 @@ import pytest
 from images.names import facts_of
 from models.checkpoint import read_header
 from models.shipped import shipped_checkpoint
-from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
+from tests.batch_answers import read_reid_test
 
 ARCHIVE = Path(__file__).resolve().parents[3] / "shared" / "data" / "market1501-unitn.tar.gz"
 PEOPLE, STRANGERS, QUERIES = 12, 300, 10

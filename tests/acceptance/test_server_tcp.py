@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from query_sets.export import read_reid_test
 from tests.acceptance.conftest import Reid
+from tests.batch_answers import read_reid_test
 from tests.fakes import FakeNetwork, names, write_pictures
 from tests.servers import tcp_server
 

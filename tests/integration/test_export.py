@@ -12,10 +12,11 @@ from sqlalchemy import Engine
 
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
-from query_sets.export import NothingToExport, classification, read_reid_test, reid_test
+from query_sets.export import NothingToExport, classification, reid_test
 from query_sets.queries import named_files
 from query_sets.runs import latest_run
 from search.question import Question
+from tests.batch_answers import read_reid_test
 from tests.fakes import (
     Stored,
     collection,

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from images.listing import readable
-from query_sets.export import read_reid_test
 from query_sets.export_names import exported, in_collection, unambiguous
+from tests.batch_answers import read_reid_test
 
 # bytes of file names: no "/" and no zero byte, of any encoding or none
 part = st.binary(min_size=1, max_size=12).map(

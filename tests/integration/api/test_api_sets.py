@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from db.connect import HEAD
-from query_sets.export import read_reid_test
 from tests.api_client import V1, detail, ids_in, ingest, sent
+from tests.batch_answers import read_reid_test
 from tests.web_client import BLUE, SHADES, Client, jpeg, store
 from web.app import create_app
 
