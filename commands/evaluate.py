@@ -98,6 +98,9 @@ def _emit_reid(report: "ReidReport", format_: str) -> None:
         emit(None, orders, format_)
         click.echo()
         emit(None, [counts], format_)
+        if report.lists:
+            click.echo()
+            emit(None, report.list_rows(), format_)
     else:
         emit(report.to_json(), [{**order, **counts} for order in orders], format_)
 

@@ -1,6 +1,6 @@
 """`reid query`: stored queries."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,16 @@ def query() -> None:
     "sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FOLDER|IMAGE..."
 )
 @options.question
+@click.option(
+    "--rerank", is_flag=True,
+    help="Lists by the re-ranked distance: --max-distance is of it, and auto its own limit.",
+)  # fmt: skip
 @options.device
 def add(
     set_name: str,
     sources: tuple[Path, ...],
     request: "SearchRequest",
+    rerank: bool,
     device: str | None,
 ) -> int:
     """Add each image as a query to SET, with where to look, filter and limits.
@@ -42,6 +47,7 @@ def add(
     from tqdm import tqdm
 
     with tqdm(unit="img", desc="query add", disable=not on_terminal()) as bar:
+        request = replace(request, rerank=rerank)
         added = run(engine, set_name, request, sources, device=device, on_progress=bar.update)
     click.echo(f"{added.queries} queries added to {set_name} ({added.known} were stored already)")
     failed = {**added.failed, **added.refused}

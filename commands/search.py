@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 @options.purpose
 @click.option(
     "--rerank", is_flag=True,
-    help="Order the matches by the neighbours that they share with the query, not by distance.",
+    help="Go by the neighbours that images share with the query, not by the plain distance.",
 )  # fmt: skip
 @click.option(
     "--candidates", type=click.IntRange(1), metavar="N",
-    help="Re-rank the N closest images; default: four times --limit, 500 to 2,000.",
+    help="Re-rank the N closest images; default: 200 with --max-distance, else four times "
+    "--limit, 500 to 2,000.",
 )  # fmt: skip
 @click.option(
     "--approximate", is_flag=True,
@@ -72,8 +73,8 @@ def search(
     An IMAGE is a file; --image-id takes one that is stored.
 
     Without --max-distance there is no distance limit and --limit is 50; with one and without
-    --limit, everything below it is given. --rerank changes the order alone: the distance
-    limit goes by plain distances as before, and --limit cuts the new order.
+    --limit, everything below it is given. With --rerank both go by the re-ranked distance,
+    from 0 to 1: auto is its own calibrated limit, and --limit cuts the new order.
     """
     from search.answering import search as run
 

@@ -151,6 +151,8 @@ class Model(Base):
     header: Mapped[dict[str, Any]]
     active: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = _now()
+    rerank_max_distance: Mapped[float | None]
+    rerank_calibration: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     __table_args__ = (
         Index("uq_model_active", "active", unique=True, postgresql_where=text("active")),
     )
@@ -234,6 +236,7 @@ class Question(Base):
     not_same_camera: Mapped[bool] = mapped_column(server_default=false())
     no_duplicates: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = _now()
+    rerank: Mapped[bool] = mapped_column(server_default=false())
     __table_args__ = (Index(None, "query_set_id"),)
 
 
@@ -314,6 +317,7 @@ class Match(Base):
     rank: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = _to("image.id")
     distance: Mapped[float | None]
+    rerank_distance: Mapped[float | None]
     __table_args__ = (Index(None, "image_id"), Index(None, "query_id"))
 
 

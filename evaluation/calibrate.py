@@ -19,10 +19,11 @@ from evaluation.calibrate_verdicts import VerdictReport, calibrate_verdicts
 from files import write_whole
 from gallery.collections import collection_named, collections_named
 from gallery.labels import decide_again, lock_all_collections
-from gallery.model_rows import ModelRow, set_calibration
+from gallery.model_rows import ModelRow, set_calibration, set_rerank_calibration
 from gallery.models import checkpoint_of, chosen
 from metrics.attributes import mean_of_known
 from metrics.cutoffs import ColumnCutoff
+from metrics.nearby import CANDIDATES
 from models.checkpoint import Header
 from models.rewrite import with_header
 
@@ -102,17 +103,24 @@ class Calibrated:
             "unused_rows": self.unused_rows,
             "labels_changed": self.labels_changed,
             "stored": not self.asked.dry_run,
+            "reranked": self.reranked_facts() or None,
         }
 
     def facts(self) -> dict[str, Any]:
         """The figures as they are stored with the model."""
-        counts = {name: value for name, value in vars(self.report).items() if name != "calibration"}
-        return {
-            **asdict(self.report.calibration),
-            **counts,
-            **self.asked.source(),
-            "calibrated_at": self.calibrated_at,
-        }
+        return {**asdict(self.report.calibration), **self._made_on()}
+
+    def reranked_facts(self) -> dict[str, Any]:
+        """The same for the re-ranked distance; empty where it has no limit by this."""
+        reranked = getattr(self.report, "reranked", None)
+        if reranked is None:
+            return {}
+        return {**asdict(reranked), **self._made_on(), "candidates": CANDIDATES}
+
+    def _made_on(self) -> dict[str, Any]:
+        own = ("calibration", "reranked")
+        counts = {name: value for name, value in vars(self.report).items() if name not in own}
+        return {**counts, **self.asked.source(), "calibrated_at": self.calibrated_at}
 
     def points(self) -> list[dict[str, Any]]:
         """What each of the limits gives, one row each; empty where there are too few pairs."""
@@ -187,6 +195,9 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
         calibration["cutoffs"] = row.calibration["cutoffs"]
     lock_all_collections(connection)
     set_calibration(connection, row.id, max_distance, calibration, cutoffs)
+    reranked = done.reranked_facts()
+    if reranked:
+        set_rerank_calibration(connection, row.id, reranked["max_distance"], reranked)
     changed = 0 if cutoffs is None else decide_again(connection, row.id)
     if done.asked.write_to:
         header = replace(
@@ -195,12 +206,20 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
             calibration=calibration,
             cutoffs=row.cutoffs if cutoffs is None else cutoffs,
         )
+        if reranked:
+            header = replace(
+                header, rerank_max_distance=reranked["max_distance"], rerank_calibration=reranked
+            )
         write_whole(done.asked.write_to, with_header(checkpoint_of(row), header))
     question = {
         "model": row.name,
         **done.asked.source(),
         "chosen_by": done.report.calibration.chosen_by,
         "max_distance": {"before": row.max_distance, "after": max_distance},
+        "rerank_max_distance": {
+            "before": row.rerank_max_distance,
+            "after": reranked.get("max_distance", row.rerank_max_distance),
+        },
         "cutoffs": {"before": dict(row.cutoffs), "after": cutoffs},
         "labels_changed": changed,
     }

@@ -13,7 +13,7 @@ from errors import ReidError, UsageError
 from evaluation.annotated import load_annotated
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
-from metrics.calibration import MIN_PEOPLE, Calibration, Pairs, choose
+from metrics.calibration import MIN_PEOPLE, Calibration, Pairs, choose, choose_reranked
 from metrics.cutoffs import ColumnCutoff, choose_cutoffs
 from metrics.reid import JUNK, single_query_mask
 from query_sets.batch_search import UNKNOWN_CAMERA, Gallery, load_gallery
@@ -76,6 +76,7 @@ class DistanceReport:
     num_waiting: int
     trained_left_out: int
     same_numbers: int
+    reranked: Calibration | None = None
 
 
 def calibrate_distance(
@@ -109,6 +110,7 @@ def calibrate_distance(
         num_waiting=waiting,
         trained_left_out=len(pids & sources.left_out),
         same_numbers=0 if sources.left_out else len(pids & sources.trained),
+        reranked=choose_reranked(pairs, false_positive_rate),
     )
 
 

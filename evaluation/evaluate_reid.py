@@ -20,6 +20,7 @@ from errors import ReidError
 from gallery.collections import UNNAMED_SPACE, CollectionRow
 from gallery.model_rows import ModelRow
 from metrics.distances import squared_rows
+from metrics.nearby import CANDIDATES
 from metrics.reid import (
     DISTRACTOR,
     JUNK,
@@ -30,7 +31,7 @@ from metrics.reid import (
     summarise,
 )
 from query_sets.batch_search import UNKNOWN_PERSON, Gallery, load_gallery, same_content
-from search.distance import Floats64, Ints
+from search.distance import Floats32, Floats64, Ints
 from search.filters.tree import Filter
 from search.question import QueryPerson, Question, Scope
 from search.rerank import Reranking, rerank
@@ -61,6 +62,19 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
+class ListQuality:
+    """The lists of all queries under the model's own limit, taken together: `precision` is the
+    share of their images that show the person, `recall` the share of a person's images that they
+    hold, each after the protocol's drops. `distance` is `plain` or `re-ranked`."""
+
+    distance: str
+    max_distance: float
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
 class ReidReport:
     """The metrics, without and with re-ranking, and what they were measured on."""
 
@@ -73,6 +87,7 @@ class ReidReport:
     num_distractors: int
     num_aside: int
     trained_on: TrainedOn
+    lists: tuple[ListQuality, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         trained = len(self.trained_on.pids)
@@ -80,6 +95,7 @@ class ReidReport:
             **asdict(self.metrics),
             **self.counts(),
             "rerank": self._reranked_json(),
+            "lists": [asdict(quality) for quality in self.lists],
             "trained_on": trained if self.trained_on.same_space else 0,
             "trained_on_if_same_space": trained,
             "trained_on_pids": list(self.trained_on.pids),
@@ -106,6 +122,11 @@ class ReidReport:
             *([{"order": "re-ranked", **_figures(self.reranked)}] if self.reranked else []),
             {"order": "random", **dict.fromkeys(_figures(self.metrics)), **chance},
         ]
+
+    def list_rows(self) -> list[dict[str, Any]]:
+        """The lists under the model's own limits, one row a distance."""
+        rows = [asdict(quality) for quality in self.lists]
+        return [{"lists under auto": row.pop("distance"), **row} for row in rows]
 
     def about_training(self) -> str | None:
         """What to say where the model may know the evaluated people."""
@@ -219,6 +240,7 @@ def evaluate_reid(
     takes part in finding that order, as it does in a search. `watch` is told of each query.
     """
     queries_QD = task.queries.embeddings_GD[task.rows_Q]
+    lists = _lists(task, queries_QD, reranked=reranking is not None)
     plain = task.judged(squared_rows(queries_QD, task.gallery.embeddings_GD))
     reranked = None
     if reranking:
@@ -234,6 +256,41 @@ def evaluate_reid(
         num_distractors=int(np.isin(task.g_pids, (DISTRACTOR, UNKNOWN_PERSON)).sum()),
         num_aside=int((task.aside_G & (task.g_pids != JUNK)).sum()),
         trained_on=task.trained_on(),
+        lists=lists,
+    )
+
+
+def _lists(task: ReidTask, queries_QD: Floats32, *, reranked: bool) -> tuple[ListQuality, ...]:
+    """What the lists under the model's own limits hold, by the plain distance and, where asked for,
+    by the re-ranked one of a search with a limit; nothing where a limit is not calibrated."""
+    gallery_GD, found = task.gallery.embeddings_GD, []
+    if (limit := task.model.limit(reranked=False)) is not None:
+        plain = squared_rows(queries_QD, gallery_GD)
+        found.append(_quality(task, "plain", limit, (np.sqrt(row_G) for row_G in plain)))
+    if reranked and (limit := task.model.limit(reranked=True)) is not None:
+        new = rerank(queries_QD, gallery_GD, Reranking(candidates=CANDIDATES))
+        found.append(_quality(task, "re-ranked", limit, new))
+    return tuple(found)
+
+
+def _quality(
+    task: ReidTask, distance: str, limit: float, distances: Iterable[Floats64]
+) -> ListQuality:
+    hits = listed = positives = 0
+    for _, distances_G, same_person_G, dropped_G in task.judged(distances):
+        kept_G = same_person_G & ~dropped_G
+        if not kept_G.any():
+            continue  # no valid query
+        in_list_G = (distances_G <= limit) & ~dropped_G
+        hits += int((in_list_G & kept_G).sum())
+        listed += int(in_list_G.sum())
+        positives += int(kept_G.sum())
+    return ListQuality(
+        distance,
+        limit,
+        precision=hits / listed if listed else 0.0,
+        recall=hits / positives if positives else 0.0,
+        f1=2 * hits / (listed + positives) if listed + positives else 0.0,
     )
 
 

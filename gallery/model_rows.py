@@ -1,7 +1,7 @@
 """Registered models: which checkpoint made which features, and which one is active."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, text, update
@@ -31,6 +31,12 @@ class ModelRow:
     cutoffs: Mapping[str, float]
     header: Mapping[str, Any]
     active: bool
+    rerank_max_distance: float | None = None
+    rerank_calibration: Mapping[str, Any] = field(default_factory=dict)
+
+    def limit(self, *, reranked: bool) -> float | None:
+        """The calibrated limit of the plain or of the re-ranked distance."""
+        return self.rerank_max_distance if reranked else self.max_distance
 
     @property
     def trained_people(self) -> Mapping[str, frozenset[int]]:
@@ -63,6 +69,8 @@ def _rows(connection: Connection, *where: Any) -> list[ModelRow]:
             cutoffs=row.cutoffs,
             header=row.header,
             active=row.active,
+            rerank_max_distance=row.rerank_max_distance,
+            rerank_calibration=row.rerank_calibration,
         )
         for row in connection.execute(stmt)
     ]
@@ -121,6 +129,8 @@ def register(
         attribute_names=list(header["attribute_names"]),
         max_distance=header["max_distance"],
         calibration=header["calibration"],
+        rerank_max_distance=header.get("rerank_max_distance"),
+        rerank_calibration=header.get("rerank_calibration", {}),
         cutoffs=header["cutoffs"],
         header=dict(header),
         active=active_model(connection) is None,
@@ -160,6 +170,17 @@ def set_calibration(
     if cutoffs is not None:
         values["cutoffs"] = dict(cutoffs)
     connection.execute(update(Model).where(Model.id == model_id).values(values))
+
+
+def set_rerank_calibration(
+    connection: Connection, model_id: int, max_distance: float, calibration: Mapping[str, Any]
+) -> None:
+    """Replaces a model's calibrated re-ranked distance and its figures."""
+    connection.execute(
+        update(Model)
+        .where(Model.id == model_id)
+        .values(rerank_max_distance=max_distance, rerank_calibration=dict(calibration))
+    )
 
 
 def feature_counts(connection: Connection) -> dict[int, int]:

@@ -12,7 +12,7 @@ count.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import numpy as np
@@ -20,12 +20,14 @@ import numpy.typing as npt
 
 from errors import ReidError
 from metrics.distances import DECIMALS, FloatRows, squared_rows
+from metrics.nearby import CANDIDATES, rerank_nearby
 from metrics.reid import Threshold, protocol_masks
 
 MIN_PEOPLE = 20  # below it, the limit would follow a handful of people
 RATES = (1e-4, 1e-3, 1e-2)  # false-positive rates that are always reported
 BEST_F1, CROSSING = "best F1", "densities cross"
 _STEP = 10.0**-DECIMALS
+_BEYOND = 4.0  # the square of what is farther than every re-ranked distance
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.integer]
@@ -88,9 +90,13 @@ class Pairs:
     q_contents: Ints | None = None
     g_contents: Ints | None = None
 
+    def squares(self) -> Iterator[Floats]:
+        """The squared distances (G,) of each query."""
+        yield from squared_rows(self.queries_QD, self.gallery_GD)
+
     def __iter__(self) -> Iterator[tuple[int, Floats, Floats]]:
         """(pid, squared distances to the same person, to strangers) of each query."""
-        for row, squares_G in enumerate(squared_rows(self.queries_QD, self.gallery_GD)):
+        for row, squares_G in enumerate(self.squares()):
             pid = int(self.q_pids[row])
             copies_G = None
             if self.q_contents is not None and self.g_contents is not None:
@@ -98,6 +104,29 @@ class Pairs:
             camid = int(self.q_camids[row])
             same_G, dropped_G = protocol_masks(pid, camid, self.g_pids, self.g_camids, copies_G)
             yield pid, squares_G[same_G & ~dropped_G], squares_G[~same_G & ~dropped_G]
+
+
+@dataclass(frozen=True)
+class RerankedPairs(Pairs):
+    """The same pairs by the re-ranked distance, each query alone among its closest images as in a
+    search with a limit; who is not among these is farther than every limit."""
+
+    @cached_property
+    def _nearby(self) -> list[tuple[Ints, Floats]]:
+        """(rows of the closest images, their squared new distances) of each query."""
+        found: list[tuple[Ints, Floats]] = []
+        rows = squared_rows(self.queries_QD, self.gallery_GD)
+        for query_D, squares_G in zip(self.queries_QD, rows, strict=True):
+            closest_C = np.sort(np.argsort(squares_G, kind="stable")[:CANDIDATES])
+            new_C = rerank_nearby(query_D, self.gallery_GD[closest_C])
+            found.append((closest_C, (new_C**2).round(DECIMALS)))
+        return found
+
+    def squares(self) -> Iterator[Floats]:
+        for closest_C, squares_C in self._nearby:
+            squares_G = np.full(len(self.gallery_GD), _BEYOND)
+            squares_G[closest_C] = squares_C
+            yield squares_G
 
 
 @dataclass
@@ -207,6 +236,17 @@ def count_pairs(pairs: PairRows, rates: Sequence[float] = RATES) -> tuple[LimitC
     return LimitCurve(positive_P, false_P, lowest.ascending(), num_negative), len(people)
 
 
+def choose_reranked(pairs: Pairs, false_positive_rate: float | None = None) -> Calibration | None:
+    """`choose` for the re-ranked distance of the same pairs; None where no limit below 1, the
+    farthest that a candidate can be, is the best."""
+    reranked = RerankedPairs(**{name: getattr(pairs, name) for name in _PAIR_FIELDS})
+    chosen = choose(reranked, false_positive_rate)
+    return chosen if chosen.max_distance <= 1 else None
+
+
+_PAIR_FIELDS = tuple(column.name for column in fields(Pairs))
+
+
 def calibrate(
     queries_QD: FloatRows,
     q_pids: Ints,
@@ -216,16 +256,31 @@ def calibrate(
     g_camids: Ints,
     strangers_SD: FloatRows | None = None,
 ) -> Calibration:
-    """The F1-optimal limit over all query-gallery pairs that the protocol keeps.
+    """The F1-optimal limit over all query-gallery pairs that the protocol keeps: see `pairs_among`.
 
-    `strangers_SD` stand for the gallery's share of other people: the best limit moves with it.
     Raises TooFewPeople.
     """
+    return choose(
+        pairs_among(queries_QD, q_pids, q_camids, gallery_GD, g_pids, g_camids, strangers_SD)
+    )
+
+
+def pairs_among(
+    queries_QD: FloatRows,
+    q_pids: Ints,
+    q_camids: Ints,
+    gallery_GD: FloatRows,
+    g_pids: Ints,
+    g_camids: Ints,
+    strangers_SD: FloatRows | None = None,
+) -> Pairs:
+    """The pairs of a gallery with strangers in it, who stand for its share of other people: the
+    best limit moves with that."""
     if strangers_SD is not None:
         unknown = np.full(len(strangers_SD), -1)
         gallery_GD = np.concatenate([gallery_GD, strangers_SD])
         g_pids, g_camids = np.append(g_pids, unknown - 1), np.append(g_camids, unknown)
-    return choose(Pairs(queries_QD, q_pids, q_camids, gallery_GD, g_pids, g_camids))
+    return Pairs(queries_QD, q_pids, q_camids, gallery_GD, g_pids, g_camids)
 
 
 def choose(pairs: PairRows, false_positive_rate: float | None = None) -> Calibration:

@@ -20,6 +20,8 @@ from db.schema import Collection, Feature, Image
 from metrics.reid import JUNK
 from search.distance import nearest
 from search.question import QueryPerson, Question, Scope, stacked
+from search.rerank import Reranking, alone
+from search.reranked import reranking
 from search.statement import MATCH_COLUMNS, copy_out, passing
 
 _BLOCK = 256
@@ -96,6 +98,7 @@ class RankedImages:
     image_ids: npt.NDArray[np.int64]
     distances: npt.NDArray[np.float64]
     cut: bool
+    rerank_distances: npt.NDArray[np.float64] | None = None
 
 
 def rank_many(
@@ -103,6 +106,7 @@ def rank_many(
 ) -> Iterator[RankedImages]:
     """The ordered list of each query, in the order of the queries."""
     limit = question.effective_limit
+    how = question_reranking(question)
     squares_G = np.einsum("gd,gd->g", gallery.embeddings_GD, gallery.embeddings_GD)
     largest = float(squares_G.max(initial=0))
     for start in range(0, len(queries), _BLOCK):
@@ -115,6 +119,14 @@ def rank_many(
             expanded_G += squares_G
             expanded_G += own
             allowed_G = _allowed(gallery, question, query)
+            passed = len(gallery) if allowed_G is None else int(allowed_G.sum())
+            if how is not None:
+                rows, distances = nearest(
+                    query.embedding_D, expanded_G, gallery.embeddings_GD, allowed_G,
+                    None, how.candidates, own + largest,
+                )  # fmt: skip
+                yield _reranked(gallery, question, query, how, rows, distances, passed)
+                continue
             rows, distances = nearest(
                 query.embedding_D,
                 expanded_G,
@@ -126,11 +138,44 @@ def rank_many(
             )
             yield RankedImages(
                 query,
-                len(gallery) if allowed_G is None else int(allowed_G.sum()),
+                passed,
                 gallery.ids_G[rows[:limit]],
                 distances[:limit],
                 limit is not None and len(rows) > limit,
             )
+
+
+def question_reranking(question: Question) -> Reranking | None:
+    """How the lists of a question are re-ranked: as a search with the same limits."""
+    limited = question.max_distance is not None
+    return reranking(question.effective_limit, None, wanted=question.reranked, limited=limited)
+
+
+def _reranked(
+    gallery: Gallery,
+    question: Question,
+    query: QueryPerson,
+    how: Reranking,
+    rows_C: npt.NDArray[np.int64],
+    distances_C: npt.NDArray[np.float64],
+    passed: int,
+) -> RankedImages:
+    """The list of a query by the re-ranked distance, from its closest rows."""
+    by_path_C = np.argsort(rows_C)
+    rows_C, distances_C = rows_C[by_path_C], distances_C[by_path_C]
+    new_C = np.zeros(0)
+    if len(rows_C):
+        new_C = alone(query.embedding_D, gallery.embeddings_GD[rows_C], how)
+    order = np.argsort(new_C, kind="stable")
+    count, limit = passed, question.effective_limit
+    if question.max_distance is not None:
+        order = order[new_C[order] <= question.max_distance]
+        count = len(order)
+    order = order[:limit]
+    cut = limit is not None and count > limit
+    return RankedImages(
+        query, passed, gallery.ids_G[rows_C[order]], distances_C[order], cut, new_C[order]
+    )
 
 
 def _allowed(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, text
 
 from errors import UsageError
 from gallery.model_rows import ModelRow, all_models
-from query_sets.batch_search import match_facts
+from query_sets.batch_search import match_facts, question_reranking
 from query_sets.set_rows import questions_of
 from search.answer import Answer, Match
 from search.exact import match_from
@@ -37,11 +37,11 @@ def stored_answers(
 ) -> list[StoredAnswer]:
     """The answers of a run in the order of the queries' names. Raises UnknownRun."""
     model, set_id = _run(connection, run_id)
-    questions = {q.id: q.question for q in questions_of(connection, set_id, model.max_distance)}
+    questions = {q.id: q.question for q in questions_of(connection, set_id, model)}
     queries = _queries(connection, run_id, first, offset)
     rows = connection.execute(
         text(
-            "SELECT query_id, image_id, rank, distance FROM match"
+            "SELECT query_id, image_id, rank, distance, rerank_distance FROM match"
             " WHERE run_id = :run AND query_id = ANY(:ids) ORDER BY query_id, rank"
         ),
         {"run": run_id, "ids": [row.id for row in queries]},
@@ -51,7 +51,8 @@ def stored_answers(
     for row in rows:
         if row.image_id in facts:  # its features may have gone since, and with an image its match
             own = matches.setdefault(row.query_id, [])
-            own.append(match_from(facts[row.image_id], len(own) + 1, row.distance))
+            fact = facts[row.image_id]
+            own.append(match_from(fact, len(own) + 1, row.distance, row.rerank_distance))
     return [
         StoredAnswer(
             row.id,
@@ -107,6 +108,7 @@ def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Sequenc
         query_pid=row.pid,
         query_camid=row.camid,
         same_identities=row.spaces == [row.identities],
+        rerank=question_reranking(question),
     )
 
 

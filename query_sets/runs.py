@@ -51,7 +51,7 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     Raises UnknownQuerySet, CannotRun for an empty set, a removed gallery, queries of another model.
     """
     set_id = query_set_id(connection, name)
-    questions = questions_of(connection, set_id, model.max_distance)
+    questions = questions_of(connection, set_id, model)
     if not questions:
         raise CannotRun(f"query set {name!r} holds no query; add some with `reid query add {name}`")
     # no image that is read may be removed before its match is stored
@@ -67,8 +67,10 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
     for stored in questions:
         if stored.lacks_gallery:
             raise CannotRun(f"a gallery of query set {name!r} was removed; add its queries again")
-        if stored.auto_distance and model.max_distance is None:
-            raise CannotRun(f"model {model.name!r} has no calibrated distance for `auto`")
+        reranked = stored.question.reranked
+        if stored.auto_distance and model.limit(reranked=reranked) is None:
+            kind = "re-ranked distance" if reranked else "distance"
+            raise CannotRun(f"model {model.name!r} has no calibrated {kind} for `auto`")
         scope = Scope(model, tuple(galleries[i] for i in stored.gallery_ids))
         people, without = people_of(connection, stored.id, model.id)
         if without:
@@ -123,14 +125,20 @@ def _copy_matches(
     driver: "psycopg.Connection[Any]", run_id: int, lists: list[tuple[int, RankedImages]]
 ) -> None:
     counts = [len(ranked.image_ids) for _, ranked in lists]
-    rows = plain_rows(
+    columns = [
         np.full(sum(counts), run_id),
         np.repeat([query_id for query_id, _ in lists], counts),
         np.concatenate([np.arange(1, count + 1, dtype=np.int32) for count in counts]),
         np.concatenate([ranked.image_ids for _, ranked in lists]),
         np.concatenate([ranked.distances for _, ranked in lists]),
-    )
-    stmt = "COPY match (run_id, query_id, rank, image_id, distance) FROM STDIN (FORMAT binary)"
+    ]
+    names = "run_id, query_id, rank, image_id, distance"
+    new = [r.rerank_distances for _, r in lists if r.rerank_distances is not None]
+    if new:  # of one question all lists are re-ranked, or none
+        columns.append(np.concatenate(new))
+        names += ", rerank_distance"
+    rows = plain_rows(*columns)
+    stmt = f"COPY match ({names}) FROM STDIN (FORMAT binary)"
     with driver.cursor() as cursor, cursor.copy(stmt) as copy:
         copy.write(rows)
 
@@ -179,7 +187,8 @@ def is_stale(connection: Connection, run_id: int) -> bool:
             " WHERE c.revision IS DISTINCT FROM g.value::bigint)"
             " OR EXISTS (SELECT FROM run_query x JOIN query q ON q.id = x.query_id"
             " JOIN question n ON n.id = q.question_id WHERE x.run_id = r.id AND n.auto_distance"
-            " AND x.max_distance IS DISTINCT FROM m.max_distance)"
+            " AND x.max_distance IS DISTINCT FROM"
+            " CASE WHEN n.rerank THEN m.rerank_max_distance ELSE m.max_distance END)"
             " FROM run r JOIN model m ON m.id = r.model_id WHERE r.id = :run"
         ),
         {"run": run_id},

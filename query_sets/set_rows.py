@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, Connection, Text, delete, func, insert, literal, select
+from sqlalchemy import ARRAY, Connection, Row, Text, delete, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.arrays import vector_from_send
@@ -196,6 +196,7 @@ def _add_question(
         gallery_count=len(galleries),
         not_same_camera=question.not_same_camera,
         no_duplicates=question.no_duplicates,
+        rerank=question.reranked,
     )
     question_id: int = connection.execute(stmt.returning(QuestionTable.id)).scalar_one()
     connection.execute(
@@ -222,9 +223,10 @@ def _set_called(connection: Connection, name: str) -> int | None:
 
 
 def questions_of(
-    connection: Connection, set_id: int, max_distance_auto: float | None
+    connection: Connection, set_id: int, model: ModelRow | None
 ) -> list[StoredQuestion]:
-    """The questions of a set in the order they were added, `auto` resolved."""
+    """The questions of a set in the order they were added, `auto` resolved by the model's limits;
+    without a model it stays unknown."""
     galleries: dict[int, list[int]] = {}
     stmt = select(QuestionGallery.question_id, QuestionGallery.collection_id)
     for question_id, collection_id in connection.execute(
@@ -241,11 +243,12 @@ def questions_of(
             id=row.id,
             question=Question(
                 filter=None if row.filter is None else from_json(row.filter),
-                max_distance=max_distance_auto if row.auto_distance else _limit(row.max_distance),
+                max_distance=_limit(row, model),
                 auto_distance=row.auto_distance,
                 limit=row.match_limit,
                 not_same_camera=row.not_same_camera,
                 no_duplicates=row.no_duplicates,
+                reranked=row.rerank,
             ),
             auto_distance=row.auto_distance,
             gallery_ids=tuple(galleries.get(row.id, ())),
@@ -255,9 +258,11 @@ def questions_of(
     ]
 
 
-def _limit(stored: float | None) -> float | None:
+def _limit(row: Row[Any], model: ModelRow | None) -> float | None:
+    if row.auto_distance:
+        return None if model is None else model.limit(reranked=row.rerank)
     # earlier versions stored any number: what is beyond every distance leaves out nobody
-    return None if stored is None else min(stored, MAX_DISTANCE)
+    return None if row.max_distance is None else min(row.max_distance, MAX_DISTANCE)
 
 
 def people_of(
@@ -334,6 +339,7 @@ def describe_set(connection: Connection, name: str) -> list[dict[str, Any]]:
             else stored.question.effective_limit,
             "not_same_camera": stored.question.not_same_camera,
             "no_duplicates": stored.question.no_duplicates,
+            "rerank": stored.question.reranked,
         }
         for stored in questions_of(connection, set_id, None)
     ]

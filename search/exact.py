@@ -42,8 +42,8 @@ def answer_one(
 ) -> Answer:
     """The ordered gallery list of one query.
 
-    With `rerank` the filter and the distance limit say which images are in the answer, as without;
-    the order is another one, and --limit cuts the list that it gives. With `approximate` the
+    With `rerank` the re-ranked distance decides, the limit and the order: who is not among the
+    query's closest `candidates` is beyond every limit. With `approximate` the
     model's index proposes the candidates where that pays; the answer is then not complete.
     """
     work = _work(connection, scope, question, query)
@@ -57,7 +57,7 @@ def answer_one(
         with work.step("rerank"):
             found = in_new_order(query, found, rerank)
     if question.max_distance is not None:
-        found = [one for one in found if one.distance <= question.max_distance]
+        found = [one for one in found if one.within(question.max_distance, rerank is not None)]
     limit = question.effective_limit
     estimate = work.route.passing
     return make_answer(
@@ -238,14 +238,9 @@ def _closest_to_rerank(
     rerank: Reranking,
 ) -> list[Candidate]:
     """The candidates, however far, and whatever else can be in the answer."""
-    limit = question.effective_limit
     assert rerank.candidates is not None
-    number = max(rerank.candidates, limit or 0)
-    found = _closest(connection, work, query, None, number)
-    beyond = limit is None and len(found) > number
-    if beyond and question.max_distance is not None and found[-1].distance <= question.max_distance:
-        return _closest(connection, work, query, question.max_distance, None)
-    return found
+    number = max(rerank.candidates, question.effective_limit or 0)
+    return _closest(connection, work, query, None, number)
 
 
 def _count(connection: Connection, work: Work) -> int:

@@ -19,6 +19,13 @@ class Candidate:
     distance: float
     rerank_distance: float | None = None
 
+    def within(self, max_distance: float, reranked: bool) -> bool:
+        """Whether the distance that decides is at most that; who has no re-ranked distance is
+        beyond every limit of it."""
+        if not reranked:
+            return self.distance <= max_distance
+        return self.rerank_distance is not None and self.rerank_distance <= max_distance
+
     @property
     def by_path(self) -> tuple[str, str, int]:
         """What equal distances are ordered by."""

@@ -27,7 +27,8 @@ class BadQuestion(UsageError):
 @dataclass(frozen=True)
 class Question:
     """Filter and limits. Without `max_distance` there is no distance limit; without `limit`,
-    everything within `max_distance`. With `auto_distance` that is the model's calibrated one."""
+    everything within `max_distance`. With `auto_distance` that is the model's calibrated one. With
+    `reranked` the limit and the order are those of the re-ranked distance."""
 
     filter: Filter | None = None
     max_distance: float | None = None
@@ -35,6 +36,7 @@ class Question:
     not_same_camera: bool = False
     no_duplicates: bool = False
     auto_distance: bool = False
+    reranked: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and not 1 <= self.limit <= MAX_LIMIT:
@@ -44,6 +46,10 @@ class Question:
         if self.max_distance is not None and self.max_distance > MAX_DISTANCE:
             raise BadQuestion(
                 f"--max-distance is {self.max_distance}; expected at most {MAX_DISTANCE:,.0f}"
+            )
+        if self.reranked and self.max_distance is not None and self.max_distance > 1:
+            raise BadQuestion(
+                f"--max-distance is {self.max_distance}; a re-ranked distance lies between 0 and 1"
             )
 
     @property
@@ -89,16 +95,21 @@ class QueryPerson:
     identities: str | None = None
 
 
-def resolve_max_distance(given: str | float | None, model: ModelRow) -> float | None:
-    """`auto` is the model's calibrated limit. Raises BadQuestion for what is neither."""
+def resolve_max_distance(
+    given: str | float | None, model: ModelRow, *, reranked: bool = False
+) -> float | None:
+    """`auto` is the model's calibrated limit, of the plain or of the re-ranked distance. Raises
+    BadQuestion for what is neither."""
     if given is None or isinstance(given, float):
         return given
     if given == "auto":
-        if model.max_distance is None:
+        limit = model.limit(reranked=reranked)
+        if limit is None:
+            kind = "re-ranked distance" if reranked else "distance"
             raise BadQuestion(
-                f"model {model.name!r} has no calibrated distance; give --max-distance a number"
+                f"model {model.name!r} has no calibrated {kind}; give --max-distance a number"
             )
-        return model.max_distance
+        return limit
     try:
         return float(given)
     except ValueError:

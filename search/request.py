@@ -8,6 +8,7 @@ from errors import UsageError
 from gallery.collections import collections_named
 from gallery.model_rows import ModelRow
 from gallery.models import chosen
+from metrics.nearby import CANDIDATES
 from search.filters.parse import parse
 from search.query_images import Source
 from search.question import BadQuestion, Question, Scope, resolve_max_distance
@@ -68,6 +69,11 @@ class SearchRequest:
                 "--rerank puts the matches of one point in order, --nearest has several; leave out "
                 "one of them"
             )
+        if self.max_distance == "auto" and self.candidates not in (None, CANDIDATES):
+            raise BadQuestion(
+                f"--max-distance auto of --rerank is calibrated for {CANDIDATES} candidates; "
+                "leave out --candidates, or give --max-distance a number"
+            )
         if self.has_image:
             return
         if self.where is None:
@@ -87,11 +93,12 @@ class SearchRequest:
         model = chosen(engine, self.model)
         question = Question(
             filter=None if self.where is None else parse(self.where),
-            max_distance=resolve_max_distance(self.max_distance, model),
+            max_distance=resolve_max_distance(self.max_distance, model, reranked=self.rerank),
             limit=self.limit,
             not_same_camera=self.not_same_camera,
             no_duplicates=self.no_duplicates,
             auto_distance=self.max_distance == "auto",
+            reranked=self.rerank,
         )
         with engine.connect() as connection:
             scope = Scope(model, tuple(collections_named(connection, self.collections)))
@@ -99,7 +106,8 @@ class SearchRequest:
 
     def reranking(self, limit: int | None) -> Reranking | None:
         """Give how to re-rank, None where it is not asked for. Raises BadQuestion."""
-        return reranking(limit, self.candidates, wanted=self.rerank)
+        limited = self.max_distance is not None
+        return reranking(limit, self.candidates, wanted=self.rerank, limited=limited)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from metrics.distances import DECIMALS, squared_rows
+from metrics.nearby import K1, K2, LAMBDA, rerank_nearby
 from search.distance import Floats32, Floats64
-from search.nearby import rerank_nearby
 from search.question import BadQuestion
 
 _DENSE = 2_000  # candidates: so few are quicker without SciPy, whose import alone takes longer
@@ -49,9 +49,9 @@ class Reranking:
     the whole gallery that it knows, and the rest keep their order after them.
     """
 
-    k1: int = 20
-    k2: int = 6
-    lambda_: float = 0.3
+    k1: int = K1
+    k2: int = K2
+    lambda_: float = LAMBDA
     candidates: int | None = None
 
     def __post_init__(self) -> None:

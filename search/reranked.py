@@ -12,23 +12,29 @@ from dataclasses import replace
 import numpy as np
 
 from db.arrays import vectors_from_send
+from metrics.nearby import CANDIDATES
 from search.found import Candidate
 from search.question import BadQuestion, QueryPerson
-from search.rerank import Reranking, rerank
+from search.rerank import Reranking, alone
 
 FEWEST, MOST = 500, 2_000  # candidates where nobody has said how many: docs/search.md
 MAX_CANDIDATES = 20_000  # time grows with the square: some 20 s of one core
 
 
-def reranking(limit: int | None, candidates: int | None, *, wanted: bool) -> Reranking | None:
+def reranking(
+    limit: int | None, candidates: int | None, *, wanted: bool, limited: bool = False
+) -> Reranking | None:
     """How a search re-ranks, None where that is not wanted. Without `candidates` their number
-    follows the limit of the list.
+    follows the limit of the list; `limited` by a distance they are as many as when that was
+    calibrated, since the re-ranked distance depends on them.
 
     Raises BadQuestion for candidates of no re-ranking, none at all, or more than `MAX_CANDIDATES`.
     """
     check_candidates(candidates, wanted=wanted)
     if not wanted:
         return None
+    if candidates is None and limited:
+        candidates = CANDIDATES
     if candidates is None:
         candidates = min(max(FEWEST, 4 * (limit or 0)), MOST)
     if candidates > MAX_CANDIDATES:
@@ -52,8 +58,7 @@ def in_new_order(query: QueryPerson, found: Sequence[Candidate], how: Reranking)
     if not candidates:
         return []
     embeddings_CD = vectors_from_send([one.row.bytes for one in candidates], len(query.embedding_D))
-    (distances_C,) = rerank(query.embedding_D[None], embeddings_CD, how)
+    distances_C = alone(query.embedding_D, embeddings_CD, how)
     order = np.argsort(distances_C, kind="stable").tolist()
-    # rounding may leave a zero below zero
-    new = [replace(candidates[n], rerank_distance=max(0.0, float(distances_C[n]))) for n in order]
+    new = [replace(candidates[n], rerank_distance=float(distances_C[n])) for n in order]
     return [*new, *found[how.candidates :]]

@@ -4,7 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from query_sets.batch_search import load_gallery, match_facts, rank_many
+from query_sets.batch_search import (
+    RankedImages,
+    load_gallery,
+    match_facts,
+    question_reranking,
+    rank_many,
+)
 from search.answer import Answer
 from search.exact import make_answer, match_from
 from search.question import QueryPerson, Question, Scope
@@ -27,16 +33,23 @@ def answer_many(
             ranked.query,
             ranked.candidates,
             [
-                match_from(facts[image_id], rank, distance)
-                for rank, (image_id, distance) in enumerate(
-                    zip(ranked.image_ids.tolist(), ranked.distances.tolist(), strict=True), 1
-                )
+                match_from(facts[image_id], rank, distance, new)
+                for rank, (image_id, distance, new) in enumerate(_rows(ranked), 1)
             ],
             cut=ranked.cut,
             unsearched=unsearched,
+            rerank=question_reranking(question),
         )
         for ranked in lists
     ]
+
+
+def _rows(ranked: RankedImages) -> Iterator[tuple[int, float, float | None]]:
+    """(image id, distance, re-ranked distance or None) of each match, best first."""
+    new = [None] * len(ranked.image_ids)
+    if ranked.rerank_distances is not None:
+        new = ranked.rerank_distances.tolist()
+    yield from zip(ranked.image_ids.tolist(), ranked.distances.tolist(), new, strict=True)
 
 
 def read_reid_test(content: str) -> Iterator[tuple[str, list[str]]]:

@@ -71,6 +71,8 @@ def like_its_twin(header: Header, path: Path) -> Header:
         header,
         max_distance=twin.max_distance,
         calibration={**twin.calibration, "of_twin": of_twin},
+        rerank_max_distance=twin.rerank_max_distance,
+        rerank_calibration={**twin.rerank_calibration, "of_twin": of_twin},
         cutoffs=twin.cutoffs,
         metrics={**twin.metrics, "of_twin": of_twin},
         notes=(

@@ -12,9 +12,10 @@ import numpy as np
 from images.decode import UnreadableImage, decode, read_file
 from images.preprocessing import Pixels
 from metrics.attributes import AttributeMetrics, ColumnMetrics, mean_of_known
-from metrics.calibration import TooFewPeople, calibrate
+from metrics.calibration import TooFewPeople, choose, choose_reranked, pairs_among
 from metrics.cutoffs import ColumnCutoff, choose_cutoffs
 from metrics.distances import l2_distances
+from metrics.nearby import CANDIDATES
 from metrics.reid import DISTRACTOR, ReidMetrics, Threshold, evaluate_distmat
 from models.checkpoint import Header
 from models.extractor import Extractor
@@ -42,7 +43,7 @@ def measured(
     extractor = Extractor(path)
     scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC))
     strangers_SD = _run(extractor, _files(strangers, extractor))[1]
-    threshold, why_not = _calibrated(held_out, embeddings_ND, strangers_SD)
+    threshold, reranked, why_not = _calibrated(held_out, embeddings_ND, strangers_SD)
     cutoffs, attributes = _attributes(held_out, scores_NA)
     return replace(
         header,
@@ -53,6 +54,8 @@ def measured(
             "num_strangers": len(strangers_SD),
             "num_skipped": len(strangers) - len(strangers_SD),
         },
+        rerank_max_distance=reranked.max_distance if reranked else None,
+        rerank_calibration={**asdict(reranked), "candidates": CANDIDATES} if reranked else {},
         metrics={
             "reid": _reid(held_out, embeddings_ND, strangers_SD[:0]),
             "reid_with_distractors": _reid(held_out, embeddings_ND, strangers_SD),
@@ -111,11 +114,12 @@ def attribute_figures(found: AttributeMetrics) -> dict[str, Any]:
 
 def _calibrated(
     images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows
-) -> tuple[Threshold | None, str]:
-    """The limit and an empty string, or None and why there is none."""
+) -> tuple[Threshold | None, Threshold | None, str]:
+    """The limits of the plain and the re-ranked distance and an empty string, or why there are
+    none."""
     query_N = query_mask(images)
     try:
-        threshold = calibrate(
+        pairs = pairs_among(
             embeddings_ND[query_N],
             images.pids_N[query_N],
             images.camids_N[query_N],
@@ -124,9 +128,10 @@ def _calibrated(
             images.camids_N[~query_N],
             strangers_SD,
         )
+        threshold, reranked = choose(pairs), choose_reranked(pairs)
     except (TooFewPeople, ValueError) as error:  # ValueError: no pair of one person
-        return None, f"; no distance is calibrated: {error}"
-    return threshold, ""
+        return None, None, f"; no distance is calibrated: {error}"
+    return threshold, reranked, ""
 
 
 def _reid(

@@ -1,6 +1,6 @@
-"""A re-ranked answer holds what the plain one holds, in the order that `search.rerank` gives."""
+"""A re-ranked answer is what `search.rerank` gives: its order, and who is within its limit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
-from gallery.model_rows import ModelRow
-from query_sets.batch_search import load_gallery
+from gallery.model_rows import ModelRow, set_rerank_calibration
+from metrics.nearby import CANDIDATES
+from query_sets.batch_search import load_gallery, question_reranking
 from search.answer import Answer
-from search.distance import exact_l2
 from search.exact import answer_one
 from search.filters.parse import parse
 from search.plan import plan_of
@@ -21,6 +21,7 @@ from search.request import SearchRequest
 from search.rerank import Reranking, rerank
 from search.reranked import reranking
 from search.statement import distance_to
+from tests.batch_answers import answer_many
 from tests.fakes import Stored, collection, register_fake_model, store
 
 Floats = npt.NDArray[np.float32]
@@ -36,6 +37,8 @@ class People:
 
     def answer(self, question: Question, candidates: int | None = None) -> Answer:
         how = None if candidates is None else Reranking(candidates=candidates)
+        if how:
+            question = replace(question, reranked=True)
         return answer_one(self.connection, self.scope, question, self.query, how)
 
 
@@ -83,8 +86,7 @@ def by_the_whole_gallery(
     (new,) = rerank(people.query.embedding_D[None], embeddings, how)
     order = np.argsort(new, kind="stable")
     if question.max_distance is not None:
-        distances = exact_l2(people.query.embedding_D, embeddings)
-        order = order[distances[order] <= question.max_distance]
+        order = order[new[order] <= question.max_distance]
     limit = question.effective_limit
     return own[order][:limit].tolist(), limit is None or len(order) <= limit
 
@@ -96,7 +98,7 @@ def test_the_order_is_that_of_the_whole_gallery(engine: Engine, model: ModelRow)
         count=st.integers(0, 60),
         candidates=st.integers(1, 70),
         limit=st.sampled_from([None, 1, 5, 30, 100]),
-        max_distance=st.sampled_from([None, 0.9, 1.2, 2.0]),
+        max_distance=st.sampled_from([None, 0.0, 0.3, 0.6, 0.8, 1.0]),
         filter=st.sampled_from([None, "camera != 2", "collection = one", "pid = 1"]),
         not_same_camera=st.booleans(),
     )
@@ -110,9 +112,11 @@ def test_the_order_is_that_of_the_whole_gallery(engine: Engine, model: ModelRow)
             stored = people(connection, engine, model, seed, count)
             plain, new = stored.answer(question), stored.answer(question, candidates)
             assert (ids(new), new.complete) == by_the_whole_gallery(stored, question, candidates)
-            assert (new.complete, new.candidates) == (plain.complete, plain.candidates)
-            if plain.complete:
-                assert sorted(ids(new)) == sorted(ids(plain))
+            assert new.candidates == plain.candidates
+            if max_distance is None:
+                assert new.complete == plain.complete
+                if plain.complete:
+                    assert sorted(ids(new)) == sorted(ids(plain))
             connection.rollback()
 
     check()
@@ -121,8 +125,8 @@ def test_the_order_is_that_of_the_whole_gallery(engine: Engine, model: ModelRow)
 def test_a_match_keeps_its_distance_and_gets_another(engine: Engine, model: ModelRow) -> None:
     with engine.connect() as connection:
         stored = people(connection, engine, model, seed=3, count=40)
-        plain = stored.answer(Question(max_distance=2.0))
-        new = stored.answer(Question(max_distance=2.0), candidates=25)
+        plain = stored.answer(Question(limit=50))
+        new = stored.answer(Question(limit=50), candidates=25)
         assert ids(new) != ids(plain)
         assert {m.image_id: m.distance for m in new.matches} == {
             m.image_id: m.distance for m in plain.matches
@@ -149,18 +153,77 @@ def test_only_what_passes_is_a_neighbour(engine: Engine, model: ModelRow) -> Non
         assert filtered.matches == alone.answer(Question(), candidates=30).matches
 
 
-def test_a_far_candidate_is_a_neighbour_but_no_match(engine: Engine, model: ModelRow) -> None:
+def test_the_limit_is_one_of_the_re_ranked_distance(engine: Engine, model: ModelRow) -> None:
+    """Who is beyond it is a neighbour all the same; who is no candidate is beyond every limit."""
     with engine.connect() as connection:
         stored = people(connection, engine, model, seed=7, count=40)
-        every = stored.answer(Question(), candidates=40)
-        near = stored.answer(Question(max_distance=1.2), candidates=40)
+        every = stored.answer(Question(), candidates=30)
+        near = stored.answer(Question(max_distance=0.6), candidates=30)
         expected = [
             (m.image_id, m.rerank_distance)
             for m in every.matches
-            if m.distance is not None and m.distance <= 1.2
+            if m.rerank_distance is not None and m.rerank_distance <= 0.6
         ]
-        assert 0 < len(expected) < 40
+        assert 0 < len(expected) < 30
         assert [(m.image_id, m.rerank_distance) for m in near.matches] == expected
+        assert (near.complete, near.max_distance) == (True, 0.6)
+        everybody = stored.answer(Question(max_distance=1.0), candidates=30)
+        assert (len(everybody.matches), everybody.complete) == (30, True)
+        cut = stored.answer(Question(max_distance=0.6, limit=1), candidates=30)
+        assert (ids(cut), cut.complete) == ([expected[0][0]], False)
+        assert cut.incomplete_reason == "cut off at the limit of 1"
+
+
+@pytest.mark.parametrize("question", [
+    Question(max_distance=0.6, reranked=True),
+    Question(max_distance=0.7, limit=3, not_same_camera=True, reranked=True),
+    Question(parse("camera != 2"), limit=20, reranked=True),
+    Question(no_duplicates=True, reranked=True),
+])  # fmt: skip
+def test_many_queries_are_answered_as_each_alone(
+    engine: Engine, model: ModelRow, question: Question
+) -> None:
+    with engine.connect() as connection:
+        stored = people(connection, engine, model, seed=11, count=260)
+        gallery = load_gallery(connection, stored.scope, Question())
+        queries = [stored.query]
+        queries += [
+            QueryPerson(f"{n}.jpg", gallery.embeddings_GD[n], (bytes(gallery.hashes_G[n]),), 1, 1)
+            for n in (0, 5, 90)
+        ]
+        together = answer_many(connection, stored.scope, question, queries)
+        how = question_reranking(question)
+        assert how is not None
+        for query, answer in zip(queries, together, strict=True):
+            assert answer == answer_one(connection, stored.scope, question, query, how)
+            assert answer.rerank == how
+
+
+def test_auto_is_the_re_ranked_limit_of_the_model(engine: Engine) -> None:
+    model = register_fake_model(engine, max_distance=0.75)
+    collection(engine, "one")
+    request = SearchRequest(("one",), max_distance="auto", rerank=True, image_ids=(1,))
+    with pytest.raises(BadQuestion) as caught:
+        request.resolve(engine)
+    assert str(caught.value) == (
+        "model 'fake' has no calibrated re-ranked distance; give --max-distance a number"
+    )
+    with engine.begin() as connection:
+        set_rerank_calibration(connection, model.id, 0.61, {})
+    resolved = request.resolve(engine)
+    assert resolved.question.max_distance == 0.61
+    assert resolved.reranking == Reranking(candidates=CANDIDATES)
+    assert replace(request, rerank=False).resolve(engine).question.max_distance == 0.75
+    replace(request, max_distance="0.7", candidates=7).check()
+    with pytest.raises(BadQuestion) as caught:
+        replace(request, candidates=7).check()
+    assert str(caught.value) == (
+        "--max-distance auto of --rerank is calibrated for 200 candidates; leave out --candidates, "
+        "or give --max-distance a number"
+    )
+    with pytest.raises(BadQuestion) as caught:
+        replace(request, max_distance="1.2").resolve(engine)
+    assert str(caught.value) == ("--max-distance is 1.2; a re-ranked distance lies between 0 and 1")
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

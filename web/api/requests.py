@@ -95,6 +95,9 @@ class QuerySetBody(QuestionBody):
     )
 
     name: Name = Field(description="The set's name.")
+    rerank: bool = Field(
+        default=False, description="Lists by the re-ranked distance; `auto` is its own limit."
+    )
 
     def request(self) -> SearchRequest:
         """Where to look and the limits, without the images."""

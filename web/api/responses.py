@@ -155,6 +155,7 @@ class StoredQuestion(BaseModel):
     limit: int | None
     not_same_camera: bool
     no_duplicates: bool
+    rerank: bool
 
 
 class Run(BaseModel):

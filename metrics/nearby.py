@@ -12,13 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 from metrics.distances import DECIMALS
-from search.distance import Floats32, Floats64, Ints
+
+CANDIDATES = 200  # of a list with a distance limit, of every stored query and every calibration
+K1, K2, LAMBDA = 20, 6, 0.3  # the paper's numbers
 
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Floats32 = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 
 
 def rerank_nearby(
-    query_D: Floats32, candidates_CD: Floats32, k1: int, k2: int, lambda_: float
+    query_D: Floats32,
+    candidates_CD: Floats32,
+    k1: int = K1,
+    k2: int = K2,
+    lambda_: float = LAMBDA,
 ) -> Floats64:
     """New distances (C,) in [0, 1], rounded to `DECIMALS`; lower is closer. Ties of the plain
     distances keep the order of the candidates."""
