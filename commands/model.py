@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from commands import options
-from commands.output import emit, format_option, say_written
+from commands.output import emit, format_option, note, say_written
 
 
 @click.group()
@@ -51,6 +51,32 @@ def activate(name: str) -> None:
     click.echo(f"{run(options.database(), name).name} is active")
 
 
+@model.command("centre")
+@click.argument("name", required=False)
+@click.option("--on/--off", "wanted", default=None, help="Switch it; else the means are made anew.")
+@format_option
+def centre(name: str | None, wanted: bool | None, format_: str) -> None:
+    """Subtract each camera's own mean from a model's embeddings, or bring them back with --off.
+
+    What a camera adds to everybody who passes it is left out. The limits of auto are those of the
+    way that is chosen. Later ingests keep the means up; new ones wait while embeddings are written.
+    """
+    from gallery.centre_models import centre as run
+    from gallery.models import chosen
+
+    engine = options.database()
+    done = run(engine, chosen(engine, name).name, wanted=wanted)
+    emit(done, [done], format_)
+    if done["centred"] and done["max_distance"] is None:
+        note("no limit is calibrated for this; run `reid calibrate` before --max-distance auto")
+
+
+_IN_THE_ROW = (
+    "max_distance", "calibration", "rerank_max_distance", "rerank_calibration", "centred",
+    "other_limits", "cutoffs",
+)  # fmt: skip
+
+
 @model.command("card")
 @click.argument("name", required=False)
 def card(name: str | None) -> None:
@@ -59,7 +85,7 @@ def card(name: str | None) -> None:
 
     row = chosen(options.database(), name)
     # what `reid calibrate` has found since stands in the row, not in the checkpoint
-    calibrated = {key: getattr(row, key) for key in ("max_distance", "calibration", "cutoffs")}
+    calibrated = {key: getattr(row, key) for key in _IN_THE_ROW}
     shown = {
         key: _counted(key, value)
         for key, value in {**row.header, **calibrated}.items()

@@ -94,6 +94,22 @@ def plain_rows(*columns: npt.NDArray[Any]) -> bytes:
     return b"".join((COPY_HEADER, rows.tobytes(), COPY_END))
 
 
+def vector_rows(ids_N: npt.NDArray[np.int64], vectors_ND: npt.NDArray[np.float32]) -> bytes:
+    """A whole binary COPY of `bigint, vector` rows; `embeddings_from_copy` reads it."""
+    rows = np.zeros(len(ids_N), _vector_row(vectors_ND.shape[1]))
+    rows["fields"], rows["s1"], rows["id"] = 2, 8, ids_N
+    dim = vectors_ND.shape[1]
+    rows["s2"], rows["dim"], rows["x"] = 4 + 4 * dim, dim, vectors_ND
+    return b"".join((COPY_HEADER, rows.tobytes(), COPY_END))
+
+
+def _vector_row(dim: int) -> "np.dtype[np.void]":
+    return np.dtype(
+        [("fields", ">i2"), ("s1", ">i4"), ("id", ">i8"), ("s2", ">i4"), ("dim", ">i2"),
+         ("flags", ">i2"), ("x", ">f4", (dim,))]
+    )  # fmt: skip
+
+
 def vectors_from_send(values: Sequence[bytes], dim: int) -> npt.NDArray[np.float32]:
     """(N, dim) from what `vector_send` gives for each of N rows.
 
@@ -116,10 +132,7 @@ def embeddings_from_copy(
 
     Raises ValueError where the bytes are anything else.
     """
-    row = np.dtype(
-        [("fields", ">i2"), ("s1", ">i4"), ("id", ">i8"), ("s2", ">i4"), ("dim", ">i2"),
-         ("flags", ">i2"), ("x", ">f4", (dim,))]
-    )  # fmt: skip
+    row = _vector_row(dim)
     body = len(data) - len(COPY_HEADER) - len(COPY_END)
     if body % row.itemsize or not data.endswith(COPY_END):
         raise ValueError(f"expected rows of {row.itemsize} bytes")

@@ -13,8 +13,8 @@ Rights = Mapping[str, tuple[str, ...]]  # table -> rights on it beside SELECT
 # Each table stands in exactly one of these; a test holds them against the schema.
 OWNERS: Rights = dict.fromkeys(
     (
-        "alembic_version", "collection", "feature", "gallery_count", "image", "last_look", "model",
-        "setting", "task", "thumbnail", "tombstone",
+        "alembic_version", "camera_mean", "collection", "feature", "gallery_count", "image",
+        "last_look", "model", "setting", "task", "thumbnail", "tombstone",
     ), ()
 )  # fmt: skip
 SEARCH: Rights = dict.fromkeys(("audit", "match", "run", "run_query"), ("INSERT",))

@@ -153,6 +153,9 @@ class Model(Base):
     created_at: Mapped[datetime] = _now()
     rerank_max_distance: Mapped[float | None]
     rerank_calibration: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    centred: Mapped[bool] = mapped_column(server_default=false())  # whether embeddings are
+    centring: Mapped[int] = mapped_column(BIGINT, server_default=text("0"))  # grows when rewritten
+    other_limits: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     __table_args__ = (
         Index("uq_model_active", "active", unique=True, postgresql_where=text("active")),
     )
@@ -177,6 +180,20 @@ class Feature(Base):
         Index(None, "model_id", "collection_id"),
         Index("ix_feature_image_id", "image_id"),
     )
+
+
+class CameraMean(Base):
+    """What is subtracted from the embeddings of a camera, -1 for those of an unknown one, and the
+    number of images that it is the mean of; stale once some of them were removed."""
+
+    __tablename__ = "camera_mean"
+    model_id: Mapped[int] = _to("model.id", key=True)
+    collection_id: Mapped[int] = _to("collection.id", key=True)
+    camid: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    images: Mapped[int] = mapped_column(BIGINT)
+    mean: Mapped[Any] = mapped_column(VECTOR(512))
+    stale: Mapped[bool] = mapped_column(server_default=false())
+    __table_args__ = (Index(None, "collection_id"),)
 
 
 class Task(Base):

@@ -210,6 +210,7 @@ def _store(connection: Connection, row: ModelRow, done: Calibrated) -> Calibrate
             header = replace(
                 header, rerank_max_distance=reranked["max_distance"], rerank_calibration=reranked
             )
+        header = replace(header, centred=row.centred, other_limits=row.other_limits)
         write_whole(done.asked.write_to, with_header(checkpoint_of(row), header))
     question = {
         "model": row.name,

@@ -14,6 +14,7 @@ from db.audit import record, written_since
 from db.pooler import own_sessions
 from errors import UsageError
 from gallery import erase_rows, last_look, scrub
+from gallery.centre_models import refresh_due
 from gallery.collections import CollectionRow, all_collections, collections_named
 from gallery.erase_rows import Contents, Extent, Named
 from gallery.retention_rows import REASON
@@ -214,7 +215,9 @@ def _remove(engine: Engine, contents: Contents, on_step: OnStep | None) -> None:
             erase_rows.lock_everything(connection)
             contents = erase_rows.left_over(connection)
         if not contents.hashes:
-            return
+            break
+    # a mean of a camera holds a trace of everybody in it
+    refresh_due(engine, grown=False)
 
 
 def remove_uploads(connection: Connection, image_ids: Sequence[int]) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from db.audit import actor
+from gallery import centring
 from gallery.collections import all_collections, lock_collections, raise_revision
 from gallery.counts import fold_counts
 
@@ -194,6 +195,7 @@ def remove_images(connection: Connection, ids: Sequence[int]) -> None:
     for collection_id in sorted(set(connection.scalars(stmt, values))):
         raise_revision(connection, collection_id)
         fold_counts(connection, collection_id)
+        centring.forget_soon(connection, [collection_id])
 
 
 def remove_queries(connection: Connection, ids: Sequence[int]) -> None:

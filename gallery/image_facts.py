@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from gallery import centring
 from gallery.collections import raise_revision
 from gallery.manifest import ALIVE
 
@@ -60,6 +61,10 @@ def correct(connection: Connection, collection_id: int, told: Sequence[ToldFacts
         )
     )
     if ids:
+        raw = {
+            model_id: centring.raw_of(connection, model_id, ids)
+            for model_id in centring.centred_models(connection)
+        }
         connection.execute(
             text(
                 "UPDATE feature SET camid = i.camid FROM image i WHERE i.id = ANY(:ids)"
@@ -67,5 +72,7 @@ def correct(connection: Connection, collection_id: int, told: Sequence[ToldFacts
             ),
             {"ids": ids},
         )
+        for model_id, embeddings in raw.items():
+            centring.centre_again(connection, model_id, embeddings)
         raise_revision(connection, collection_id)
     return len(ids)

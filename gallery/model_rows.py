@@ -33,6 +33,9 @@ class ModelRow:
     active: bool
     rerank_max_distance: float | None = None
     rerank_calibration: Mapping[str, Any] = field(default_factory=dict)
+    centred: bool = False
+    centring: int = 0
+    other_limits: Mapping[str, Any] = field(default_factory=dict)
 
     def limit(self, *, reranked: bool) -> float | None:
         """The calibrated limit of the plain or of the re-ranked distance."""
@@ -71,6 +74,9 @@ def _rows(connection: Connection, *where: Any) -> list[ModelRow]:
             active=row.active,
             rerank_max_distance=row.rerank_max_distance,
             rerank_calibration=row.rerank_calibration,
+            centred=row.centred,
+            centring=row.centring,
+            other_limits=row.other_limits,
         )
         for row in connection.execute(stmt)
     ]
@@ -131,6 +137,8 @@ def register(
         calibration=header["calibration"],
         rerank_max_distance=header.get("rerank_max_distance"),
         rerank_calibration=header.get("rerank_calibration", {}),
+        centred=header.get("centred", False),
+        other_limits=header.get("other_limits", {}),
         cutoffs=header["cutoffs"],
         header=dict(header),
         active=active_model(connection) is None,
@@ -180,6 +188,24 @@ def set_rerank_calibration(
         update(Model)
         .where(Model.id == model_id)
         .values(rerank_max_distance=max_distance, rerank_calibration=dict(calibration))
+    )
+
+
+LIMITS = ("max_distance", "calibration", "rerank_max_distance", "rerank_calibration")
+
+
+def set_centred(connection: Connection, model: ModelRow, *, centred: bool) -> None:
+    """Notes that a model's embeddings are centred now, or no more: its limits change places with
+    those of the other way. A way that was never calibrated has none."""
+    empty: dict[str, Any] = dict(zip(LIMITS, (None, {}, None, {}), strict=True))
+    connection.execute(
+        update(Model)
+        .where(Model.id == model.id)
+        .values(
+            centred=centred,
+            other_limits={name: getattr(model, name) for name in LIMITS},
+            **{**empty, **model.other_limits},
+        )
     )
 
 

@@ -10,6 +10,7 @@ from db.audit import record
 from db.spelling import as_stored
 from errors import UsageError
 from gallery import erase_rows, retention_rows, scrub
+from gallery.centre_models import refresh_due
 from gallery.collections import collection_named
 from gallery.erase import remove_uploads
 from gallery.erase_rows import CHUNK
@@ -153,6 +154,7 @@ def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
         done += some
         if on_step:
             on_step("remove what is old", min(1.0, done / total))
+    refresh_due(engine, grown=False)
     scrub.vacuum(engine)
     return Removed(len(images), queries)
 

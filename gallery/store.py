@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from db.arrays import blob_rows, feature_rows
 from db.driver import driver_of
 from db.faults import reached
-from gallery import manifest
+from gallery import centring, manifest
 from gallery.collections import lock_collections, raise_revision
 from gallery.model_rows import current_cutoffs
 from vocabulary import decide
@@ -95,6 +95,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     gone = {image.image_id for image in batch.read if image.content_hash in erased}
     # before any other row: who changes them waits for this batch, or this batch for them
     cutoffs = current_cutoffs(connection, model_id)
+    centred = centring.is_centred(connection, model_id)
     ours = manifest.owned(connection, worker_id, model_id, batch.image_ids)
     gone &= ours
     read = [image for image in batch.read if image.image_id in ours - gone]
@@ -106,9 +107,13 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     keep = [i for i, image in enumerate(batch.computed) if image.image_id in ours - gone]
     if batch.features is not None and keep:
         images = [batch.computed[i] for i in keep]
-        _copy_features(connection, model_id, images, batch.features, keep, cutoffs)
+        _copy_features(connection, model_id, images, batch.features, keep, cutoffs, centred)
     pairs = [pair for pair in batch.copied if pair[0].image_id in ours - gone]
     shared = _share_features(connection, model_id, pairs)
+    if centred and shared:
+        twins = centring.raw_of(connection, model_id, [twin for _, twin in pairs])
+        raw = {i.image_id: twins[twin] for i, twin in pairs if i.image_id in shared}
+        centring.centre_again(connection, model_id, raw)
     done = {batch.computed[i].image_id for i in keep} | shared | (set(batch.unchanged) & ours)
     failed = {bad.image_id: bad.reason for bad in batch.failed if bad.image_id in ours}
     reasons = {**dict.fromkeys(done), **failed, **dict.fromkeys(gone, ERASED)}
@@ -161,6 +166,7 @@ def _copy_features(
     features: Features,
     keep: Sequence[int],
     cutoffs: dict[str, float],
+    centred: bool,
 ) -> None:
     scores_NA = features.scores_NA[list(keep)]
     labels = [decide(row, cutoffs) for row in scores_NA.tolist()]
@@ -168,6 +174,11 @@ def _copy_features(
     for position, image in enumerate(images):
         by_collection.setdefault(image.collection_id, []).append(position)
     for collection_id, positions in by_collection.items():
+        embeddings_ND = features.embeddings_ND[[keep[p] for p in positions]]
+        if centred:
+            means = centring.means_of(connection, model_id, [collection_id])
+            camids_N = centring.cameras(images[p].camid for p in positions)
+            embeddings_ND = means.centred(embeddings_ND, camids_N)
         data = feature_rows(
             model_id,
             collection_id,
@@ -176,7 +187,7 @@ def _copy_features(
             [labels[p] for p in positions],
             scores_NA[positions],
             [features.qualities[keep[p]] for p in positions],
-            features.embeddings_ND[[keep[p] for p in positions]],
+            embeddings_ND,
         )
         write_features(connection, data)
 

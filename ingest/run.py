@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from db.audit import record
 from gallery import collections, manifest
+from gallery.centre_models import refresh_due
 from gallery.model_rows import ModelRow
 from gallery.models import chosen, load_network
 from images.decoder_pool import Decoders
@@ -218,10 +219,11 @@ def end_round(engine: Engine, model: ModelRow, stored: int) -> None:
 
 
 def _let_go(engine: Engine) -> None:
-    """Images that are older than their term go, where one is set."""
+    """Images that are older than their term go, where one is set; what is centred keeps up."""
     from gallery.retention import remove_old  # which knows uploads, which know how to ingest
 
     remove_old(engine)
+    refresh_due(engine)
 
 
 def run_worker(

@@ -30,9 +30,10 @@ class Header:
 
     `distance` is `l2`; `max_distance` is the calibrated limit for `--max-distance auto`, with the
     figures it was chosen on in `calibration`; `rerank_max_distance` is that of the re-ranked
-    distance. `trained_pids` belong to `identity_space`, and `trained_people` are all people trained
-    on, by the space of their numbers. With `flip_average` an image counts together with its mirror
-    image, at twice the cost.
+    distance. The limits are those of `centred` embeddings or of plain ones (`metrics.centring`),
+    `other_limits` those of the other kind under the same names. `trained_pids` belong to
+    `identity_space`, and `trained_people` are all people trained on, by the space of their numbers.
+    With `flip_average` an image counts together with its mirror image, at twice the cost.
     """
 
     architecture: str
@@ -46,6 +47,8 @@ class Header:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     rerank_max_distance: float | None = None
     rerank_calibration: Mapping[str, Any] = field(default_factory=dict)
+    centred: bool = False
+    other_limits: Mapping[str, Any] = field(default_factory=dict)
     cutoffs: Mapping[str, float] = field(default_factory=dict)
     trained_pids: tuple[int, ...] = ()
     identity_space: str = "default"
@@ -61,6 +64,8 @@ class Header:
             )
         if self.max_distance is not None and not 0 <= self.max_distance < math.inf:
             raise ValueError(f"max_distance is {self.max_distance}, expected a distance or null")
+        if self.centred and not self.normalised:
+            raise ValueError("only embeddings of length 1 can be centred")
         if self.rerank_max_distance is not None and not 0 <= self.rerank_max_distance <= 1:
             raise ValueError(
                 f"rerank_max_distance is {self.rerank_max_distance}, expected 0 to 1 or null"

@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Row, text
 
 from db.arrays import vector_from_send
 from errors import UsageError
+from gallery.centring import cameras, means_of
 from query_sets.read_run import UnknownRun
 from query_sets.set_rows import query_set_id
 from query_sets.verdict_rows import SAID, StoredQuery
-from search.distance import exact_l2
+from search.distance import Floats32, exact_l2
 from search.question import mean_embedding
 
 
@@ -176,11 +177,18 @@ def judged_pairs(
     rows = connection.execute(
         text(
             "SELECT v.query_id, v.image_id, v.verdict, vector_send(f.embedding) AS image,"
-            " own.queries FROM verdict v JOIN query q ON q.id = v.query_id"
+            " own.queries, own.stored, q.camid, m.centred,"
+            " array(SELECT g.collection_id FROM question_gallery g"
+            " WHERE g.question_id = q.question_id ORDER BY g.collection_id) AS galleries"
+            " FROM verdict v JOIN query q ON q.id = v.query_id"
+            " JOIN model m ON m.id = :model"
             " JOIN feature f ON f.image_id = v.image_id AND f.model_id = :model"
-            " CROSS JOIN LATERAL (SELECT array_agg(vector_send(e.embedding) ORDER BY i.position)"
-            " AS queries, count(*) = count(e.embedding) AS whole FROM query_image i"
+            " CROSS JOIN LATERAL (SELECT array_agg(vector_send(CASE WHEN m.centred"
+            " THEN coalesce(s.embedding, e.embedding) ELSE e.embedding END) ORDER BY i.position)"
+            " AS queries, array_agg(s.embedding IS NOT NULL ORDER BY i.position) AS stored,"
+            " count(*) = count(e.embedding) AS whole FROM query_image i"
             " LEFT JOIN query_embedding e ON e.query_image_id = i.id AND e.model_id = :model"
+            " LEFT JOIN feature s ON s.image_id = i.image_id AND s.model_id = :model"
             " WHERE i.query_id = v.query_id) own"
             " WHERE q.query_set_id = :set AND own.whole AND own.queries IS NOT NULL"
             " AND (:all OR v.image_id = ANY(:images)) ORDER BY v.query_id, v.image_id"
@@ -196,11 +204,23 @@ def judged_pairs(
         JudgedPair(
             row.query_id,
             row.image_id,
-            mean_embedding([vector_from_send(sent) for sent in row.queries]),
+            mean_embedding(_compared(connection, model_id, row)),
             vector_from_send(row.image),
             row.verdict == "confirm",
         )
         for row in rows
+    ]
+
+
+def _compared(connection: Connection, model_id: int, row: Row[Any]) -> list[Floats32]:
+    """The embeddings of a query's images as a search compares them."""
+    sent = [vector_from_send(one) for one in row.queries]
+    if not row.centred or all(row.stored):
+        return sent
+    means = means_of(connection, model_id, row.galleries)
+    return [
+        one_D if stored else means.centred(one_D[None], cameras([row.camid]))[0]
+        for one_D, stored in zip(sent, row.stored, strict=True)
     ]
 
 

@@ -72,7 +72,7 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
             kind = "re-ranked distance" if reranked else "distance"
             raise CannotRun(f"model {model.name!r} has no calibrated {kind} for `auto`")
         scope = Scope(model, tuple(galleries[i] for i in stored.gallery_ids))
-        people, without = people_of(connection, stored.id, model.id)
+        people, without = people_of(connection, stored, model)
         if without:
             raise CannotRun(
                 f"{without} queries of {name!r} have no embedding by model {model.name!r}; "

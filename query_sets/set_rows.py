@@ -1,7 +1,7 @@
 """Stored queries: a set keeps each query's images, embeddings, filter and limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.arrays import vector_from_send
 from db.schema import (
+    Feature,
     Query,
     QueryEmbedding,
     QueryImage,
@@ -20,10 +21,13 @@ from db.schema import (
 from db.schema import Question as QuestionTable
 from db.spelling import as_stored, one_form, spellings
 from errors import UsageError, did_you_mean
+from gallery.centring import cameras, means_of, raw_of
 from gallery.collections import CollectionRow, all_collections, lock_collections
 from gallery.model_rows import ModelRow
 from gallery.store import erased_hashes
+from metrics.centring import Means
 from query_sets.export_names import exported
+from search.distance import Floats32
 from search.filters.text import to_text
 from search.filters.tree import from_json
 from search.question import MAX_DISTANCE, QueryPerson, Question, mean_embedding
@@ -116,6 +120,7 @@ def add_queries(
             f"query set {set_name!r} has {taken[0]!r} already ({len(taken)} of {len(queries)} are "
             f"there); use another set, or `reid query remove {set_name}` first"
         )
+    queries = _as_the_network_gave_them(connection, model, queries)
     question_id = _add_question(connection, set_id, galleries, question, auto_distance)
     query_ids = connection.scalars(
         insert(Query).returning(Query.id, sort_by_parameter_order=True),
@@ -160,6 +165,26 @@ def add_queries(
         ],
     )
     return len(query_ids)
+
+
+def _as_the_network_gave_them(
+    connection: Connection, model: ModelRow, queries: Sequence[NewQuery]
+) -> Sequence[NewQuery]:
+    """What a set keeps of a stored image is the network's own embedding: its means may change."""
+    if not model.centred:
+        return queries
+    ids = [i.image_id for query in queries for i in query.images if i.image_id is not None]
+    raw = raw_of(connection, model.id, ids)
+    return [
+        replace(
+            query,
+            images=tuple(
+                replace(i, embedding=raw[i.image_id]) if i.image_id in raw else i
+                for i in query.images
+            ),
+        )
+        for query in queries
+    ]
 
 
 def _check_erased(
@@ -266,22 +291,28 @@ def _limit(row: Row[Any], model: ModelRow | None) -> float | None:
 
 
 def people_of(
-    connection: Connection, question_id: int, model_id: int
+    connection: Connection, stored: StoredQuestion, model: ModelRow
 ) -> tuple[list[tuple[int, QueryPerson]], int]:
     """((query id, query) in the order of adding, number of queries without this model's
-    embedding). Several images of a query count as their mean, normalised as they are."""
+    embedding). Several images of a query count as their mean, normalised as they are; each is
+    compared as in a search (`search.query_images.as_queries`)."""
+    means = means_of(connection, model.id, stored.gallery_ids) if model.centred else Means()
     rows = connection.execute(
         select(
             Query.id, Query.name, Query.pid, Query.camid, QueryImage.content_hash,
             func.vector_send(QueryEmbedding.embedding).label("bytes"),
+            func.vector_send(Feature.embedding).label("stored"),
         )
         .outerjoin(QueryImage, QueryImage.query_id == Query.id)
         .outerjoin(
             QueryEmbedding,
             (QueryEmbedding.query_image_id == QueryImage.id)
-            & (QueryEmbedding.model_id == model_id),
+            & (QueryEmbedding.model_id == model.id),
         )
-        .where(Query.question_id == question_id)
+        .outerjoin(
+            Feature, (Feature.image_id == QueryImage.image_id) & (Feature.model_id == model.id)
+        )
+        .where(Query.question_id == stored.id)
         .order_by(Query.id, QueryImage.position)
     ).all()  # fmt: skip
     grouped: dict[int, list[Any]] = {}
@@ -294,13 +325,21 @@ def people_of(
             continue
         person = QueryPerson(
             own[0].name,
-            mean_embedding([vector_from_send(row.bytes) for row in own]),
+            mean_embedding([_compared(row, model, means) for row in own]),
             tuple(row.content_hash for row in own),
             own[0].pid,
             own[0].camid,
         )
         people.append((query_id, person))
     return people, without
+
+
+def _compared(row: Row[Any], model: ModelRow, means: Means) -> Floats32:
+    if model.centred and row.stored is not None:
+        return vector_from_send(row.stored)
+    raw_D = vector_from_send(row.bytes)
+    compared_D: Floats32 = means.centred(raw_D[None], cameras([row.camid]))[0]
+    return compared_D
 
 
 def all_sets(connection: Connection) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, Engine
 
 from db.audit import record
 from db.limits import limited
+from errors import ReidError
+from gallery.centring import current_centring
 from gallery.model_rows import ModelRow
 from gallery.models import Load
 from search.answer import Answer
@@ -19,6 +21,7 @@ from search.multi_image import nearest_of
 from search.query_images import (
     Embedded,
     EmbeddedImage,
+    as_queries,
     embed_files,
     one_by_one,
     one_query,
@@ -34,6 +37,17 @@ def deciding_fields(question: Question) -> tuple[str, ...]:
         return ()
     fields = [leaf.field for leaf in leaves(question.filter) if isinstance(leaf, LabelIs)]
     return tuple(dict.fromkeys(fields))
+
+
+class MeansChanged(ReidError):
+    """The means of a model's cameras were made anew while somebody searched."""
+
+    http_status = 503
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"the embeddings of model {model!r} were centred anew meanwhile; search again"
+        )
 
 
 @dataclass(frozen=True)
@@ -61,11 +75,11 @@ def search(
     started = time.perf_counter()
     images, failed = _query_images(engine, resolved.model, request, device, load)
     embedding_seconds = time.perf_counter() - started if request.has_image else None
-    queries = [image.as_query() for image in images]
-    several = request.same_person and len(queries) > 1
-    if several:
-        queries = one_by_one(queries) if request.nearest else [one_query(queries)]
+    several, model = request.same_person and len(images) > 1, resolved.model
     with engine.begin() as connection, limited(connection):
+        queries = as_queries(connection, model, scope.gallery_ids, images)
+        if several:
+            queries = one_by_one(queries) if request.nearest else [one_query(queries)]
         if request.has_image:
             answers = [
                 answer_one(
@@ -82,6 +96,9 @@ def search(
             answers = [answer_filter(connection, scope, question)]
         if several and request.nearest:
             answers = [nearest_of(answers, question, answers[0].query)]
+        if model.centred and current_centring(connection, model.id) != model.centring:
+            # distances of two centrings would stand in one list
+            raise MeansChanged(model.name)
         for answer, names in zip(answers, _numbers(images, len(answers)), strict=True):
             _audit(connection, request, answer, names)
         explanations = [

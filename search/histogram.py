@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, func, literal, select
 
 from db.limits import limited
 from gallery.models import Load
-from search.query_images import embedded_images, one_query
+from search.query_images import as_queries, embedded_images, one_query
 from search.question import QueryPerson, Question, Scope
 from search.request import SearchRequest
 from search.statement import exact_distance_to, for_query, passing
@@ -90,10 +90,10 @@ def distances(
     Raises what `search.answering.search` raises.
     """
     resolved = request.resolve(engine)
-    model, question = resolved.model, resolved.question
+    model, question, scope = resolved.model, resolved.question, resolved.scope
     images = embedded_images(engine, model, request.files, request.image_ids, load, device)
-    queries = [image.as_query() for image in images]
-    query = queries[0] if len(queries) == 1 else one_query(queries)
     with engine.begin() as connection, limited(connection):
-        found = histogram(connection, resolved.scope, question, query, model.max_distance)
-    return Distances(found, question.max_distance, model.max_distance)
+        queries = as_queries(connection, model, scope.gallery_ids, images)
+        query = queries[0] if len(queries) == 1 else one_query(queries)
+        found = histogram(connection, scope, question, query, model.max_distance)
+    return Distances(found, None if request.rerank else question.max_distance, model.max_distance)

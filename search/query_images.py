@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from db.arrays import vector_from_send
 from errors import UsageError
+from gallery.centring import cameras, means_of
 from gallery.model_rows import ModelRow
 from gallery.models import Load, load_network
 from gallery.sent_images import Upload
@@ -176,6 +177,24 @@ def stored_image(engine: Engine, model: ModelRow, image_id: int) -> EmbeddedImag
 def stored_images(engine: Engine, model: ModelRow, image_ids: Sequence[int]) -> Embedded:
     """Gallery images as queries, each once. Raises UnknownImage."""
     return [stored_image(engine, model, image_id) for image_id in dict.fromkeys(image_ids)], {}
+
+
+def as_queries(
+    connection: Connection, model: ModelRow, collection_ids: Sequence[int],
+    images: Sequence[EmbeddedImage],
+) -> list[QueryPerson]:  # fmt: skip
+    """The images as queries in some collections. Of a centred model a stored image is compared as
+    it is stored; another one goes by the mean of the collections' images of its camera, or of all
+    where its camera is not known to them."""
+    queries = [image.as_query() for image in images]
+    if not model.centred or all(image.image_id is not None for image in images):
+        return queries
+    means = means_of(connection, model.id, collection_ids)
+    return [
+        query if image.image_id is not None else replace(query, embedding_D=own[0])
+        for image, query in zip(images, queries, strict=True)
+        for own in [means.centred(query.embedding_D[None], cameras([query.camid]))]
+    ]
 
 
 def one_query(queries: Sequence[QueryPerson]) -> QueryPerson:

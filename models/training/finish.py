@@ -73,6 +73,8 @@ def like_its_twin(header: Header, path: Path) -> Header:
         calibration={**twin.calibration, "of_twin": of_twin},
         rerank_max_distance=twin.rerank_max_distance,
         rerank_calibration={**twin.rerank_calibration, "of_twin": of_twin},
+        centred=twin.centred,
+        other_limits=twin.other_limits,
         cutoffs=twin.cutoffs,
         metrics={**twin.metrics, "of_twin": of_twin},
         notes=(

@@ -13,10 +13,11 @@ from images.decode import UnreadableImage, decode, read_file
 from images.preprocessing import Pixels
 from metrics.attributes import AttributeMetrics, ColumnMetrics, mean_of_known
 from metrics.calibration import TooFewPeople, choose, choose_reranked, pairs_among
+from metrics.centring import ANY, Sums
 from metrics.cutoffs import ColumnCutoff, choose_cutoffs
 from metrics.distances import l2_distances
 from metrics.nearby import CANDIDATES
-from metrics.reid import DISTRACTOR, ReidMetrics, Threshold, evaluate_distmat
+from metrics.reid import DISTRACTOR, ReidMetrics, evaluate_distmat
 from models.checkpoint import Header
 from models.extractor import Extractor
 from models.outputs import FloatRows
@@ -24,6 +25,7 @@ from models.training.data import LabelledImages, query_mask
 from models.training.validation import measure_attributes
 
 _BATCH = 64
+_COST = 0.005  # of mAP
 
 
 def measured(
@@ -43,22 +45,25 @@ def measured(
     extractor = Extractor(path)
     scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC))
     strangers_SD = _run(extractor, _files(strangers, extractor))[1]
-    threshold, reranked, why_not = _calibrated(held_out, embeddings_ND, strangers_SD)
+    limits, centred_limits, why_not = _limits(held_out, embeddings_ND, strangers_SD)
+    centred = _helps(held_out, embeddings_ND, strangers_SD)
     cutoffs, attributes = _attributes(held_out, scores_NA)
+    skipped = {
+        "num_strangers": len(strangers_SD),
+        "num_skipped": len(strangers) - len(strangers_SD),
+    }
+    limits["calibration"] |= skipped
+    centred_limits["calibration"] |= skipped
     return replace(
         header,
         cutoffs=cutoffs,
-        max_distance=threshold.max_distance if threshold else None,
-        calibration={
-            **(asdict(threshold) if threshold else {}),
-            "num_strangers": len(strangers_SD),
-            "num_skipped": len(strangers) - len(strangers_SD),
-        },
-        rerank_max_distance=reranked.max_distance if reranked else None,
-        rerank_calibration={**asdict(reranked), "candidates": CANDIDATES} if reranked else {},
+        **(centred_limits if centred else limits),
+        centred=centred,
+        other_limits=limits if centred else centred_limits,
         metrics={
             "reid": _reid(held_out, embeddings_ND, strangers_SD[:0]),
             "reid_with_distractors": _reid(held_out, embeddings_ND, strangers_SD),
+            "reid_centred": _reid(held_out, *_centred(held_out, embeddings_ND, strangers_SD)),
             **attributes,
         },
         notes=(
@@ -112,26 +117,68 @@ def attribute_figures(found: AttributeMetrics) -> dict[str, Any]:
     }
 
 
+def _limits(
+    images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The limits of the network's own embeddings and of centred ones, as a header has them, and an
+    empty string, or why there are none."""
+    try:
+        own = _calibrated(images, embeddings_ND, strangers_SD)
+        centred = _calibrated(images, *_centred(images, embeddings_ND, strangers_SD))
+    except (TooFewPeople, ValueError) as error:  # ValueError: no pair of one person
+        none: dict[str, Any] = {
+            "max_distance": None, "calibration": {}, "rerank_max_distance": None,
+            "rerank_calibration": {},
+        }  # fmt: skip
+        return none, {**none, "calibration": {}}, f"; no distance is calibrated: {error}"
+    return own, centred, ""
+
+
 def _calibrated(
     images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows
-) -> tuple[Threshold | None, Threshold | None, str]:
-    """The limits of the plain and the re-ranked distance and an empty string, or why there are
-    none."""
+) -> dict[str, Any]:
+    """The limits of the plain and the re-ranked distance with their figures."""
     query_N = query_mask(images)
-    try:
-        pairs = pairs_among(
-            embeddings_ND[query_N],
-            images.pids_N[query_N],
-            images.camids_N[query_N],
-            embeddings_ND[~query_N],
-            images.pids_N[~query_N],
-            images.camids_N[~query_N],
-            strangers_SD,
-        )
-        threshold, reranked = choose(pairs), choose_reranked(pairs)
-    except (TooFewPeople, ValueError) as error:  # ValueError: no pair of one person
-        return None, None, f"; no distance is calibrated: {error}"
-    return threshold, reranked, ""
+    pairs = pairs_among(
+        embeddings_ND[query_N],
+        images.pids_N[query_N],
+        images.camids_N[query_N],
+        embeddings_ND[~query_N],
+        images.pids_N[~query_N],
+        images.camids_N[~query_N],
+        strangers_SD,
+    )
+    plain, reranked = choose(pairs), choose_reranked(pairs)
+    return {
+        "max_distance": plain.max_distance,
+        "calibration": asdict(plain),
+        "rerank_max_distance": reranked.max_distance if reranked else None,
+        "rerank_calibration": {**asdict(reranked), "candidates": CANDIDATES} if reranked else {},
+    }
+
+
+def _centred(
+    images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows
+) -> tuple[FloatRows, FloatRows]:
+    """The people's embeddings centred by camera, the strangers' as a collection of their own
+    without cameras: see `metrics.centring`."""
+    unknown_S = np.full(len(strangers_SD), ANY)
+    parts = ((embeddings_ND, images.camids_N.astype(np.int64)), (strangers_SD, unknown_S))
+    found = []
+    for rows_ND, camids_N in parts:
+        sums = Sums()
+        if len(rows_ND):
+            sums.add(rows_ND, camids_N)
+        found.append(sums.means().centred(rows_ND, camids_N))
+    return found[0], found[1]
+
+
+def _helps(images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows) -> bool:
+    """Whether centring costs at most `_COST` on the people held out. What it brings is on cameras
+    that nobody trained on, of which these images are none."""
+    own = _reid(images, embeddings_ND, strangers_SD)["mAP"]
+    centred = _reid(images, *_centred(images, embeddings_ND, strangers_SD))["mAP"]
+    return bool(centred >= own - _COST)
 
 
 def _reid(
