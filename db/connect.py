@@ -23,7 +23,7 @@ from db.session import prepare_sessions, prepare_transactions
 from db.unreachable import unreachable_sentence
 from errors import ReidError, UsageError
 
-HEAD = "0004"  # the newest migration; a test compares
+HEAD = "0005"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
 MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
 

@@ -5,8 +5,8 @@ The statements stand here as they were; later changes of the declared schema do 
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
