@@ -67,10 +67,12 @@ def test_a_set_from_adding_to_removing(
             {
                 "queries": 2, "galleries": ["gallery"], "filter": "camera = 1", "max_distance": 2.0,
                 "limit": None, "not_same_camera": False, "no_duplicates": False,
+            "rerank": False,
             },
             {
                 "queries": 1, "galleries": ["gallery"], "filter": None, "max_distance": None,
                 "limit": 50, "not_same_camera": True, "no_duplicates": False,
+            "rerank": False,
             },
         ]  # fmt: skip
     summary = run(engine, model)
