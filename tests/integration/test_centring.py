@@ -19,7 +19,7 @@ from query_sets.batch_search import load_gallery
 from query_sets.export import reid_test
 from query_sets.runs import latest_run, run_set
 from query_sets.set_rows import NewImage, NewQuery, add_queries
-from search import answering
+from search import answering, query_images
 from search.answering import MeansChanged, search
 from search.exact import answer_one
 from search.query_images import Embedded, EmbeddedImage, as_queries, stored_image
@@ -250,7 +250,7 @@ def test_an_answer_is_of_one_centring(engine: Engine, monkeypatch: pytest.Monkey
     centre(engine, "fake", wanted=True)
     request = SearchRequest(("station",), image_ids=(5,))
     assert len(search(engine, request).answers) == 1
-    read = answering.stored_images
+    read = query_images.stored_images
 
     def read_then_centre(engine: Engine, model: ModelRow, image_ids: tuple[int, ...]) -> Embedded:
         found = read(engine, model, image_ids)
