@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, insert, select
 
 from db.read_only import goes_unrecorded
 from db.schema import Audit
+from settings import Settings
 
 MAX_RESULT_IDS = 10_000  # of one row; a run of many queries finds more than anybody looks at
 _STREAMED = 1_000  # rows that are read from the server at once
@@ -33,7 +34,7 @@ def acting_as(label: str | None) -> Iterator[None]:
 
 def actor() -> str:
     """Whom `acting_as` names, `REID_ACTOR`, or the name of the user who runs this process."""
-    given = _ACTING.get() or os.environ.get("REID_ACTOR")
+    given = _ACTING.get() or Settings.from_environment().actor
     if given:
         return given
     try:

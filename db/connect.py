@@ -22,6 +22,7 @@ from db.server.embedded import EmbeddedServer
 from db.session import prepare_sessions, prepare_transactions
 from db.unreachable import unreachable_sentence
 from errors import ReidError, UsageError
+from settings import Settings
 
 HEAD = "0005"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
@@ -86,7 +87,7 @@ class DatabaseAddress:
 
 def default_home() -> Path:
     """`REID_HOME`, or a folder for the user's data. Raises NoHome."""
-    given = os.environ.get("REID_HOME")
+    given = Settings.from_environment().home
     base = Path(os.environ.get("XDG_DATA_HOME") or "")
     try:
         if given:
@@ -100,7 +101,7 @@ def default_home() -> Path:
 
 def resolve() -> DatabaseAddress:
     """The place that the environment names. Raises NoHome where it must be in a home."""
-    url = os.environ.get("REID_DATABASE_URL") or None
+    url = Settings.from_environment().database_url
     try:
         return DatabaseAddress(default_home(), url)
     except NoHome:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from settings import Settings
+
 POINTS = (
     "after_claim",
     "after_decode",
@@ -57,7 +59,7 @@ def _armed(setting: str) -> _Armed | None:
     raise ValueError(f"no fault {setting!r}; expected kill or hold:FILE after {point}:{number}")
 
 
-_ARMED = _armed(os.environ.get("REID_FAULT", ""))
+_ARMED = _armed(Settings.from_environment().fault)
 _TIMES = count(1)
 
 

@@ -1,7 +1,6 @@
 """How long a search may keep the server: one limit on each of its statements."""
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from errors import ReidError, UsageError
+from settings import Settings
 
 DEFAULT_TIMEOUT_S = 300.0  # many times what an exact scan of millions of rows takes
 _LONGEST_S = 2**31 // 1000  # Postgres keeps milliseconds in 32 bits
@@ -33,7 +33,7 @@ def statement_timeout() -> float | None:
 
     Raises BadStatementTimeout.
     """
-    given = os.environ.get("REID_STATEMENT_TIMEOUT", "").strip()
+    given = Settings.from_environment().statement_timeout
     if not given:
         return None
     try:

@@ -1,7 +1,6 @@
 """Poolers between us and the server. One that lends a session for a transaction only (pgbouncer's
 `pool_mode = transaction`) keeps no lock and no setting for us, but for others, and for ever."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from db.connect import DatabaseAddress, make_engine
 from db.session import session_of
 from errors import ReidError
+from settings import Settings
 
 _TRIES = 3
 _lending: "WeakKeyDictionary[Engine, bool]" = WeakKeyDictionary()
@@ -58,7 +58,7 @@ def own_sessions(engine: Engine, what: str) -> Iterator[Engine]:
     if not lends_sessions(engine):
         yield engine
         return
-    url = os.environ.get("REID_DIRECT_URL")
+    url = Settings.from_environment().direct_url
     if not url:
         raise NeedsSession(
             f"{what} needs a session of its own, and REID_DATABASE_URL leads through a pooler that "

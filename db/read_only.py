@@ -1,14 +1,11 @@
 """Servers that take no writes. They are searched only where somebody says so in words, since no
 audit row can be written there."""
 
-import os
-
 from sqlalchemy import Connection, text
 
 from db.session import session_of
 from errors import ReidError, UsageError
-
-_NO = ("", "0", "no", "false", "off")
+from settings import Settings
 
 
 class ReadOnlyDatabase(ReidError):
@@ -25,7 +22,7 @@ class NotReadOnly(UsageError):
 
 def is_allowed() -> bool:
     """Whether `--read-only` or REID_READ_ONLY lets searches go without an audit row."""
-    return os.environ.get("REID_READ_ONLY", "").strip().lower() not in _NO
+    return Settings.from_environment().read_only
 
 
 def check_read_only(connection: Connection) -> None:

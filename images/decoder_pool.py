@@ -18,6 +18,7 @@ from errors import ReidError, UsageError
 from images.decode import UnreadableImage
 from images.decoder_process import REPLY_BYTES, Crop, Encoded, parse_reply, reply_length, request
 from images.preprocessing import Preprocessing
+from settings import Settings
 
 DEFAULT_SECONDS = 20.0
 _LONGEST_S = 86_400
@@ -55,7 +56,7 @@ class _TooSlow(Exception):
 
 def decode_seconds() -> float:
     """The time limit of one image, from `REID_DECODE_SECONDS`. Raises BadDecodeSeconds."""
-    given = os.environ.get("REID_DECODE_SECONDS", "").strip()
+    given = Settings.from_environment().decode_seconds
     try:
         seconds = float(given or DEFAULT_SECONDS)
     except ValueError:

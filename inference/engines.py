@@ -1,7 +1,6 @@
 """Which engine runs a network here: torch on a GPU, OpenVINO on a CPU, torch where that cannot."""
 
 import logging
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from inference.openvino_engine import TOLERANCE, OpenVinoNetwork, RuntimeRefused
 from inference.ready import has_ready_form
 from models.checkpoint import Header, content_hash, read_header
 from models.outputs import Network
+from settings import Settings
 
 CHOICES = ("auto", "torch", "openvino")
 VARIABLE = "REID_ENGINE"
@@ -91,7 +91,7 @@ def chosen_engine(architecture: str, device: str | None, asked: str | None = Non
 
 def asked_engine() -> str:
     """What `REID_ENGINE` says, `auto` where it says nothing. Raises UnknownEngine."""
-    asked = os.environ.get(VARIABLE) or "auto"
+    asked = Settings.from_environment().engine or "auto"
     if asked not in CHOICES:
         raise UnknownEngine(f"no engine {asked!r} for {VARIABLE}; known are {', '.join(CHOICES)}")
     return asked

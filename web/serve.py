@@ -3,7 +3,6 @@
 import errno
 import importlib
 import math
-import os
 import secrets
 import socket
 from contextlib import suppress
@@ -17,6 +16,7 @@ import click
 from commands import options
 from commands.output import note
 from errors import ReidError, UsageError
+from settings import Settings
 
 if TYPE_CHECKING:
     from web.proxies import Proxies
@@ -103,7 +103,7 @@ def serve(
             host=host,
             public_url=public,
             proxies=proxies,
-            device=os.environ.get("REID_DEVICE"),
+            device=Settings.from_environment().device,
             **({} if per_minute is None else {"per_minute": per_minute}),
         )
         url = public.address if public else _url(host, listening.getsockname()[1])
@@ -156,7 +156,7 @@ def _check_private(
 
 def _rate_limit() -> float | None:
     """Requests a minute from `REID_RATE_LIMIT`; None where it says nothing. Raises UsageError."""
-    given = os.environ.get("REID_RATE_LIMIT", "").strip()
+    given = Settings.from_environment().rate_limit
     if not given:
         return None
     try:

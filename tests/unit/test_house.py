@@ -176,9 +176,20 @@ def test_reading_text_needs_nothing_but_errors() -> None:
     assert imported_names(ROOT / "files.py") <= {"errors", *sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("name", ["errors", "vocabulary"])
+@pytest.mark.parametrize("name", ["errors", "settings", "vocabulary"])
 def test_what_everybody_imports_needs_the_standard_library_only(name: str) -> None:
     assert imported_names(ROOT / f"{name}.py") <= sys.stdlib_module_names
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """`cli.py` sets what its options say; a command's own option may name its variable to click."""
+    reads = re.compile(r"""(environ\.get\(|environ\[|getenv\()f?["']REID_(?![A-Z_]+"\] = )""")
+    found = [
+        str(path.relative_to(ROOT))
+        for path in [*product_modules(), ROOT / "cli.py"]
+        if reads.search(path.read_text())
+    ]
+    assert found == []
 
 
 def test_the_command_line_knows_no_torch() -> None:
