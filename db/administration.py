@@ -2,27 +2,32 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from tempfile import NamedTemporaryFile
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import make_url
 
 from db import roles
 from db.audit import record
-from db.connect import HEAD, check_server, current_revision, make_engine, reach, resolve
+from db.backup import Clients, read_backup, write_backup
+from db.connect import (
+    HEAD,
+    DatabaseAddress,
+    check_server,
+    current_revision,
+    make_engine,
+    reach,
+    resolve,
+)
 from db.open import open_database
 from db.server.process import EmbeddedServerFailed, program
-from db.upgrade import upgrade
-from errors import ReidError, UsageError
+from db.session import session_of
+from db.upgrade import install_pgvector, upgrade
+from errors import UsageError
 from files import stream_of, whole_file
-
-
-class BackupFailed(ReidError):
-    """A backup or a restore did not go through."""
 
 
 @contextmanager
@@ -47,7 +52,9 @@ def client_access() -> tuple[str, dict[str, str]]:
 
     Command lines can be read by every user of the machine.
     """
-    given = libpq_url()
+    # a pooler that lends sessions serves neither psql nor pg_dump
+    given = os.environ.get("REID_DIRECT_URL") if resolve().url else None
+    given = DatabaseAddress(Path(), given).libpq_url() if given else libpq_url()
     url = make_url(given)
     secret = url.password or url.query.get("password")
     if secret is None:
@@ -96,24 +103,26 @@ def client_program(name: str) -> str:
 
 
 def backup(file: Path) -> None:
-    """Writes the whole database to one file that is its owner's alone, through a partial one.
+    """Writes all of our tables to one file that is its owner's alone, through a partial one.
 
     It is in the audit log, since it holds everybody: where it lies, erasure does not reach.
     """
     with disposed(open_database()) as engine, engine.begin() as connection:
         record(connection, "db backup", {"out": str(file.absolute())})
+        schema = session_of(connection).schema
     with stream_of(file) as stream:
         if stream is not None:
-            _client("pg_dump", "--format=custom", output=stream)
+            write_backup(_clients(), stream, schema)
             return
     with whole_file(file, private=True) as partial:
-        _client("pg_dump", "--format=custom", f"--file={partial}")
+        write_backup(_clients(), partial, schema)
 
 
 def restore(file: Path) -> None:
     """Fills an empty database from a backup.
 
-    Raises UsageError where it holds images, or an audit log that the restore would erase.
+    Raises UsageError where it holds images, or an audit log that the restore would erase;
+    PgvectorMissing where somebody else must install it.
     """
     given = str(file) in ("-", "/dev/stdin")
     if not (given or file.exists()) or file.is_dir():
@@ -121,33 +130,44 @@ def restore(file: Path) -> None:
     with disposed(make_engine(resolve())) as engine, reach(engine) as connection:
         check_server(connection)
         if current_revision(connection) is not None:
-            images = connection.scalar(text("SELECT count(*) FROM image"))
-            if images:
-                raise UsageError(
-                    f"the database holds {images} images already; restore into an empty one "
-                    "(another REID_HOME or REID_DATABASE_URL)"
-                )
-            entries = connection.scalar(text("SELECT count(*) FROM audit"))
-            if entries:
-                raise UsageError(
-                    f"the database's audit log holds {entries} rows, which a restore would erase; "
-                    "restore into an empty one (another REID_HOME or REID_DATABASE_URL)"
-                )
-    _client(
-        "pg_restore", "--clean", "--if-exists", "--no-owner", "--exit-on-error",
-        "--single-transaction", *([] if given else [str(file)]),
-    )  # fmt: skip
+            _check_empty(connection)
+        vectors = install_pgvector(connection)
+        connection.commit()
+        schema = session_of(connection).schema
+    with _seekable(file, given) as whole:
+        read_backup(_clients(), whole, schema, vectors)
 
 
-def _client(name: str, *arguments: str, output: BinaryIO | None = None) -> None:
+@contextmanager
+def _seekable(file: Path, given: bool) -> Iterator[Path]:
+    """The backup as a file that can be read more than once: what comes by stdin or a pipe is copied
+    to a private one."""
+    if file.is_file() and not given:
+        yield file
+        return
+    with NamedTemporaryFile(prefix="reid-") as copy:
+        with open(0 if given else file, "rb", closefd=not given) as source:
+            shutil.copyfileobj(source, copy)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def _check_empty(connection: Connection) -> None:
+    images = connection.scalar(text("SELECT count(*) FROM image"))
+    if images:
+        raise UsageError(
+            f"the database holds {images} images already; restore into an empty one "
+            "(another REID_HOME or REID_DATABASE_URL)"
+        )
+    entries = connection.scalar(text("SELECT count(*) FROM audit"))
+    if entries:
+        raise UsageError(
+            f"the database's audit log holds {entries} rows, which a restore would erase; "
+            "restore into an empty one (another REID_HOME or REID_DATABASE_URL)"
+        )
+
+
+def _clients() -> Clients:
     url, secrets = client_access()
-    done = subprocess.run(
-        [client_program(name), f"--dbname={url}", *arguments],
-        env={**os.environ, **secrets},
-        stdout=subprocess.DEVNULL if output is None else output,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())[:300]
-        raise BackupFailed(f"{name} failed: {said}")
+    dump, fill, psql = map(client_program, ("pg_dump", "pg_restore", "psql"))
+    return Clients(dump, fill, psql, url, {**os.environ, **secrets})

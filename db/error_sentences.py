@@ -28,8 +28,6 @@ _SENTENCES = {
     "25P04": "the server ended a transaction that took longer than its transaction_timeout; "
     "raise that for this database user, and " + _AGAIN,
     "40": "another command changed the same rows at the same time; run this one again",
-    "42501": "the database user may not do that: {said}; run it as the database's owner "
-    "(`reid db grant` lets others search and review, and no more)",
     "42P01": "a table that this program expects is not there: {said}; `reid doctor` says more",
     "42703": "a column that this program expects is not there: {said}; `reid doctor` says more",
     "53200": "the database server is out of memory: {said}",
@@ -136,4 +134,18 @@ def _full(error: psycopg.Error) -> str:
     return f"the database's disk is full; free some space and {_AGAIN}: what is stored stays stored"
 
 
-_SPECIAL: dict[str, Callable[[psycopg.Error], str]] = {"53100": _full, "57014": _cancelled}
+def _not_allowed(error: psycopg.Error) -> str:
+    said = _first_line(error)
+    if "extension" in said:
+        return f"the database user may not do that: {said}; the server's administrator may"
+    return (
+        f"the database user may not do that: {said}; run it as the database's owner "
+        "(`reid db grant` lets others search and review, and no more)"
+    )
+
+
+_SPECIAL: dict[str, Callable[[psycopg.Error], str]] = {
+    "42501": _not_allowed,
+    "53100": _full,
+    "57014": _cancelled,
+}

@@ -36,7 +36,8 @@ _SENTENCES: Sequence[tuple[tuple[str, ...], str]] = (
         "changes that in pg_hba.conf",
     ),
     (
-        ("invalid sslmode value", "invalid value", "invalid integer value", "invalid port number",
+        ("bad value for", "definition of service", "invalid sslmode value", "invalid value",
+         "invalid integer value", "invalid port number",
          "invalid connection option", "weak sslmode", "invalid channel_binding",
          "invalid gssencmode", "invalid target_session_attrs", "invalid require_auth",
          "invalid load_balance_hosts", "invalid sslnegotiation", "protocol_version"),

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+import psycopg
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from db.connect import check_server, reach
 from errors import ReidError
@@ -15,6 +17,33 @@ class UpgradeFailed(ReidError):
     """The schema could not be changed; the database is as it was."""
 
     http_status = 503
+
+
+class PgvectorMissing(ReidError):
+    """pgvector must be installed in the database by somebody who may."""
+
+    http_status = 503
+
+
+def install_pgvector(connection: Connection) -> str:
+    """The schema that pgvector lies in; made where there is none. Raises PgvectorMissing."""
+    try:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        user, database = connection.engine.url.username, connection.engine.url.database
+        raise PgvectorMissing(
+            f"user {user!r} may not install pgvector in database {database!r}; have the server's "
+            "administrator run this there, once: CREATE EXTENSION vector"
+        ) from None
+    schema: str = connection.execute(
+        text(
+            "SELECT n.nspname::text FROM pg_extension AS e"
+            " JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname = 'vector'"
+        )
+    ).scalar_one()
+    return schema
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -31,6 +60,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with reach(engine) as connection:
         check_server(connection)
+        install_pgvector(connection)
         connection.commit()
         with connection.begin():
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

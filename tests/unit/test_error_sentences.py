@@ -174,6 +174,11 @@ def test_a_url_with_a_mistake(url: str, sentence: str) -> None:
             'bad: invalid sslmode value: "requires"',
         ),
         (
+            "bad value for connect_timeout: 'abc'",
+            "REID_DATABASE_URL says something that no connection can be made with: bad value for "
+            "connect_timeout: 'abc'",
+        ),
+        (
             'connection failed: root certificate file "/x" does not exist',
             "the server at db.example:5433 and this machine do not agree on TLS: connection "
             'failed: root certificate file "/x" does not exist',
