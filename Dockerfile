@@ -1,3 +1,4 @@
+# One image for the migration, the worker and the page: `reid` is its entry point.
 FROM python:3.11-slim AS build
 
 # the build of torch: cpu, or a CUDA build such as cu132

@@ -12,32 +12,6 @@ import numpy.typing as npt
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 COPY_END = struct.pack(">h", -1)
 _INT2_OID, _FLOAT4_OID = 21, 700
-_NULL = struct.pack(">i", -1)
-
-
-def vectors(embeddings_ND: npt.NDArray[np.float32]) -> list[bytes]:
-    """pgvector's binary form of each row, with its length before it."""
-    count, dim = embeddings_ND.shape
-    packed = np.empty(
-        count, dtype=[("size", ">i4"), ("dim", ">i2"), ("flags", ">i2"), ("x", ">f4", (dim,))]
-    )
-    packed["size"], packed["dim"], packed["flags"] = 4 + 4 * dim, dim, 0
-    packed["x"] = embeddings_ND
-    return [row.tobytes() for row in packed]
-
-
-def small_arrays(values: npt.ArrayLike, *, real: bool) -> list[bytes]:
-    """Each row of a 2-d array as `real[]` or `smallint[]`, with its length before it."""
-    rows = np.asarray(values)
-    count, size = rows.shape
-    width, kind = (4, ">f4") if real else (2, ">i2")
-    packed = np.empty(
-        count, dtype=[("head", ">i4", (6,)), ("items", [("size", ">i4"), ("x", kind)], (size,))]
-    )
-    oid = _FLOAT4_OID if real else _INT2_OID
-    packed["head"] = (20 + size * (4 + width), 1, 0, oid, size, 1)
-    packed["items"]["size"], packed["items"]["x"] = width, rows
-    return [row.tobytes() for row in packed]
 
 
 def feature_rows(
@@ -45,32 +19,88 @@ def feature_rows(
     collection_id: int,
     image_ids: Sequence[int],
     camids: Sequence[int | None],
-    labels: Sequence[Sequence[int]],
+    labels: npt.ArrayLike,
     scores_NA: npt.NDArray[np.float32],
     qualities: Sequence[float | None],
     embeddings_ND: npt.NDArray[np.float32],
 ) -> bytes:
-    """A whole binary COPY of the table `feature`, its columns in declared order."""
+    """A whole binary COPY of the table `feature`, its columns in declared order.
+
+    Rows with the same fields NULL follow each other, otherwise in the order given: they have one
+    length, so NumPy packs them at once.
+    """
+    labels_NL = np.asarray(labels, np.int16).reshape(len(image_ids), -1)
+    kinds: dict[tuple[bool, bool], list[int]] = {}
+    for row, (camid, quality) in enumerate(zip(camids, qualities, strict=True)):
+        kinds.setdefault((camid is None, quality is None), []).append(row)
     parts = [COPY_HEADER]
-    parts_of = zip(
-        image_ids,
-        camids,
-        small_arrays(labels, real=False),
-        small_arrays(scores_NA, real=True),
-        qualities,
-        vectors(embeddings_ND),
-        strict=True,
-    )
-    for image_id, camid, label, score, quality, vector in parts_of:
-        parts += (
-            struct.pack(">hiqiqiq", 8, 8, model_id, 8, image_id, 8, collection_id),
-            _NULL if camid is None else struct.pack(">ih", 2, camid),
-            label,
-            score,
-            _NULL if quality is None else struct.pack(">if", 4, quality),
-            vector,
+    for (no_camid, no_quality), rows in kinds.items():
+        packed = np.zeros(
+            len(rows),
+            _feature_row(no_camid, no_quality, labels_NL, scores_NA, embeddings_ND),
         )
+        packed["fields"] = 8
+        _fill(packed, "model", model_id)
+        _fill(packed, "image", [image_ids[row] for row in rows])
+        _fill(packed, "collection", collection_id)
+        _fill(packed, "camid", None if no_camid else [camids[row] for row in rows])
+        _fill_array(packed, "labels", labels_NL[rows], _INT2_OID)
+        _fill_array(packed, "scores", scores_NA[rows], _FLOAT4_OID)
+        _fill(packed, "quality", None if no_quality else [qualities[row] for row in rows])
+        dim = embeddings_ND.shape[1]
+        packed["embedding"]["size"], packed["embedding"]["dim"] = 4 + 4 * dim, dim
+        packed["embedding"]["x"] = embeddings_ND[rows]
+        parts.append(packed.tobytes())
     return b"".join([*parts, COPY_END])
+
+
+def _feature_row(
+    no_camid: bool,
+    no_quality: bool,
+    labels_NL: npt.NDArray[np.int16],
+    scores_NA: npt.NDArray[np.float32],
+    embeddings_ND: npt.NDArray[np.float32],
+) -> np.dtype[np.void]:
+    """One row, field by field; a field that is NULL is a size alone."""
+
+    def scalar(kind: str) -> list[tuple[str, str]]:
+        return [("size", ">i4"), ("x", kind)]
+
+    def array(kind: str, count: int) -> list[tuple[Any, ...]]:
+        return [("size", ">i4"), ("head", ">i4", (5,)), ("items", scalar(kind), (count,))]
+
+    null = [("size", ">i4")]
+    vector = [("size", ">i4"), ("dim", ">i2"), ("flags", ">i2")]
+    return np.dtype(
+        [
+            ("fields", ">i2"),
+            ("model", scalar(">i8")),
+            ("image", scalar(">i8")),
+            ("collection", scalar(">i8")),
+            ("camid", null if no_camid else scalar(">i2")),
+            ("labels", array(">i2", labels_NL.shape[1])),
+            ("scores", array(">f4", scores_NA.shape[1])),
+            ("quality", null if no_quality else scalar(">f4")),
+            ("embedding", [*vector, ("x", ">f4", (embeddings_ND.shape[1],))]),
+        ]
+    )
+
+
+def _fill(packed: npt.NDArray[Any], name: str, values: Any) -> None:
+    """A field of one number; None is NULL."""
+    field = packed[name]
+    if values is None:
+        field["size"] = -1
+    else:
+        field["size"], field["x"] = field["x"].dtype.itemsize, values
+
+
+def _fill_array(packed: npt.NDArray[Any], name: str, rows: npt.NDArray[Any], oid: int) -> None:
+    """A field of one dimension without NULL: how many dimensions, flags, kind, length, first."""
+    field, count = packed[name], rows.shape[1]
+    width = field["items"]["x"].dtype.itemsize
+    field["size"], field["head"] = 20 + count * (4 + width), (1, 0, oid, count, 1)
+    field["items"]["size"], field["items"]["x"] = width, rows
 
 
 def blob_rows(ids: Sequence[int], blobs: Sequence[bytes]) -> bytes:

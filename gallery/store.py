@@ -15,7 +15,7 @@ from db.faults import reached
 from gallery import centring, manifest
 from gallery.collections import lock_collections, raise_revision
 from gallery.model_rows import current_cutoffs
-from vocabulary import decide
+from metrics.decided import decide_rows
 
 ERASED = "this image was erased; it is not taken in again"
 
@@ -99,11 +99,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     ours = manifest.owned(connection, worker_id, model_id, batch.image_ids)
     gone &= ours
     read = [image for image in batch.read if image.image_id in ours - gone]
-    _update_images(connection, read)
-    connection.execute(
-        text("DELETE FROM feature WHERE model_id = :model AND image_id = ANY(:ids)"),
-        {"model": model_id, "ids": [image.image_id for image in read]},
-    )
+    _update_images(connection, model_id, read)
     keep = [i for i, image in enumerate(batch.computed) if image.image_id in ours - gone]
     if batch.features is not None and keep:
         images = [batch.computed[i] for i in keep]
@@ -127,7 +123,7 @@ def store_batch(connection: Connection, worker_id: int, model_id: int, batch: Ba
     return set(reasons) - gone
 
 
-def _update_images(connection: Connection, images: Sequence[ReadImage]) -> None:
+def _update_images(connection: Connection, model_id: int, images: Sequence[ReadImage]) -> None:
     if not images:
         return
     ids = [image.image_id for image in images]
@@ -146,8 +142,14 @@ def _update_images(connection: Connection, images: Sequence[ReadImage]) -> None:
         },
     )
     # the rows of `image` are locked now: of two workers that store one image the second waits above
-    connection.execute(text("DELETE FROM thumbnail WHERE image_id = ANY(:ids)"), {"ids": ids})
+    connection.execute(_REMOVE_OLD, {"model": model_id, "ids": ids})
     write_thumbnails(connection, blob_rows(ids, [image.thumbnail for image in images]))
+
+
+_REMOVE_OLD = text("""
+    WITH gone AS (DELETE FROM thumbnail WHERE image_id = ANY(:ids))
+    DELETE FROM feature WHERE model_id = :model AND image_id = ANY(:ids)
+""")
 
 
 def write_thumbnails(connection: Connection, rows: bytes) -> None:
@@ -169,7 +171,7 @@ def _copy_features(
     centred: bool,
 ) -> None:
     scores_NA = features.scores_NA[list(keep)]
-    labels = [decide(row, cutoffs) for row in scores_NA.tolist()]
+    labels_NC = decide_rows(scores_NA, cutoffs)
     by_collection: dict[int, list[int]] = {}
     for position, image in enumerate(images):
         by_collection.setdefault(image.collection_id, []).append(position)
@@ -184,7 +186,7 @@ def _copy_features(
             collection_id,
             [images[p].image_id for p in positions],
             [images[p].camid for p in positions],
-            [labels[p] for p in positions],
+            labels_NC[positions],
             scores_NA[positions],
             [features.qualities[keep[p]] for p in positions],
             embeddings_ND,

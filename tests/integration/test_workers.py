@@ -102,10 +102,10 @@ def test_registering_what_is_just_being_stored(
     """A batch holds its tasks and wants its images; registering takes them the other way round."""
     holding, real = Event(), gallery.store._update_images
 
-    def slowly(connection: Connection, images: Sequence[ReadImage]) -> None:
+    def slowly(connection: Connection, model_id: int, images: Sequence[ReadImage]) -> None:
         holding.set()
         time.sleep(0.3)  # the other one gets as far as it can
-        real(connection, images)
+        real(connection, model_id, images)
 
     monkeypatch.setattr("gallery.store._update_images", slowly)
     row, _ = register(engine, folder, "g", model)
@@ -128,7 +128,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from db.connect import Place, make_engine
-from db import models as registry
+from gallery import model_rows as registry
 from tests.fakes import ingest
 
 url, folder = sys.argv[1:]

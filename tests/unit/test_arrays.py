@@ -81,8 +81,13 @@ def test_features_say_what_they_hold(
     )
     found = fields_of(data)
     assert len(found) == count
-    for n, (image_id, camid, quality, _) in enumerate(rows):
-        model, image, place, camera, label, score, good, vector = found[n]
+    # rows with the same fields NULL follow each other
+    kinds = list(dict.fromkeys((row[1] is None, row[2] is None) for row in rows))
+    of_row = [kinds.index((row[1] is None, row[2] is None)) for row in rows]
+    order = sorted(range(count), key=of_row.__getitem__)
+    for place_in_copy, n in enumerate(order):
+        image_id, camid, quality, _ = rows[n]
+        model, image, place, camera, label, score, good, vector = found[place_in_copy]
         assert (model, image, place) == tuple(struct.pack(">q", i) for i in (7, image_id, 8))
         assert camera == (None if camid is None else struct.pack(">h", camid))
         assert good == (None if quality is None else struct.pack(">f", quality))
