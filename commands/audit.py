@@ -19,8 +19,10 @@ def audit() -> None:
 
 @audit.command("list")
 @click.option(
-    "--since", metavar="TIME", help="From 2026-01-31, 2026-01-31T08:00, 7d or 12h ago on."
-)
+    "--since",
+    metavar="TIME",
+    help="From 2026-01-31, 2026-01-31T08:00Z (UTC without a zone), 7d or 12h ago on.",
+)  # fmt: skip
 @click.option("--who", metavar="NAME", help="What one user, or one token of the page, did.")
 @click.option("--action", metavar="WORDS", help="search, query run, erase ...; match is all of it.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)

@@ -10,6 +10,7 @@ from commands import options
 from commands.output import emit, format_option, note
 from commands.progress import Phases
 from errors import UsageError
+from moments import printed
 
 if TYPE_CHECKING:
     from gallery.erase import ErasurePlan, Remains
@@ -134,7 +135,7 @@ def _say_remains(remains: "Remains") -> None:
     for folder, count in list(remains.folders.items())[:_SHOWN]:
         note(f"image files still in {folder}: {count}")
     for row in remains.written[-_SHOWN:]:
-        note(f"{row['at']:%Y-%m-%d %H:%M} {row['action']} wrote {row['file']}")
+        note(f"{printed(row['at'])} {row['action']} wrote {row['file']}")
     note(
         "not reached: image files, backups, exported files, the write-ahead log, a page that is "
         "open; see docs/privacy.md"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from files import is_stdout
+from moments import printed
 
 FORMATS = ("table", "json", "jsonl", "csv")
 Row = dict[str, Any]
@@ -70,7 +71,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        return printed(value)
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, default=_plain, ensure_ascii=False)
     # a name must not break the table or move the cursor

@@ -67,5 +67,7 @@ def run(format_: str) -> None:
     with Phases("retention") as bar:
         counts = asdict(remove(engine, bar.show))
     emit(counts, [counts], format_)
+    for folder, count in counts["left"].items():
+        note(f"{count} pictures that were sent stay in {folder}, out of reach; remove them there")
     if counts["images"] or counts["queries"]:
         note("their files, and backups and exports made before, are not reached: remove them too")

@@ -15,6 +15,7 @@ from db import audit
 from db.audit import Which
 from errors import UsageError
 from files import whole_file
+from moments import moment_of
 
 _AGO = re.compile(r"(\d{1,5})([dh])")
 
@@ -40,7 +41,7 @@ class ExportedLog:
 
 
 def moment(given: str) -> datetime:
-    """`2026-01-31`, `2026-01-31T08:00` (local time, unless it says otherwise), `7d` or `12h` ago.
+    """`2026-01-31`, `2026-01-31T08:00:00Z` (UTC where no zone is given), `7d` or `12h` ago.
 
     Raises BadMoment.
     """
@@ -48,12 +49,10 @@ def moment(given: str) -> datetime:
     if ago:
         unit = "days" if ago[2] == "d" else "hours"
         return datetime.now(UTC) - timedelta(**{unit: int(ago[1])})
-    try:
-        return datetime.fromisoformat(given.strip()).astimezone()
-    except (ValueError, OverflowError):
-        raise BadMoment(
-            f"{given!r} is no time; expected 2026-01-31, 2026-01-31T08:00, 7d or 12h"
-        ) from None
+    found = moment_of(given.strip())
+    if found is None:
+        raise BadMoment(f"{given!r} is no time; expected 2026-01-31, 2026-01-31T08:00, 7d or 12h")
+    return found
 
 
 def newest(

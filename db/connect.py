@@ -65,6 +65,8 @@ class WrongSchema(ReidError):
 class NoHome(UsageError):
     """Nobody knows where this user's data could lie."""
 
+    http_status = 503
+
 
 @dataclass(frozen=True)
 class DatabaseAddress:

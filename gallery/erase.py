@@ -18,7 +18,7 @@ from gallery.centre_models import refresh_due
 from gallery.collections import CollectionRow, all_collections, collections_named
 from gallery.erase_rows import Contents, Extent, Named
 from gallery.retention_rows import REASON
-from gallery.sent_images import remove_kept
+from gallery.sent_images import is_sent, remove_kept, stays, sweep
 from images.decode import content_hash, read_file
 from images.sources.open import is_folder
 from images.walk import file_path
@@ -214,17 +214,22 @@ def _remove(engine: Engine, contents: Contents, on_step: OnStep | None) -> None:
         with engine.begin() as connection:
             erase_rows.lock_everything(connection)
             contents = erase_rows.left_over(connection)
+            sweep(connection)
         if not contents.hashes:
             break
     # a mean of a camera holds a trace of everybody in it
     refresh_due(engine, grown=False)
 
 
-def remove_uploads(connection: Connection, image_ids: Sequence[int]) -> None:
+def remove_uploads(connection: Connection, image_ids: Sequence[int]) -> Counter[str]:
     """Removes the files of images that were sent, which this program keeps: before their rows, by
-    which alone they are found."""
+    which alone they are found. Gives those that stay, in homes out of reach, by folder."""
+    left: Counter[str] = Counter()
     for source, path, _ in erase_rows.files_of(connection, image_ids):
-        remove_kept(source, path)
+        if is_sent(source, path):
+            left[source] += stays(source, path)
+            remove_kept(source, path)
+    return +left
 
 
 def _leave_files(engine: Engine, quick: bool, on_step: OnStep | None) -> list[str]:
@@ -246,15 +251,21 @@ def _leave_files(engine: Engine, quick: bool, on_step: OnStep | None) -> list[st
 
 
 def _folders(connection: Connection, contents: Contents) -> dict[str, int]:
-    """The files that are still where they were taken in, by folder; nobody looks into archives and
-    at other machines, where they are taken to be."""
+    """The files that stay where they were taken in, by folder; nobody looks into archives and at
+    other machines, where they are taken to be. What was sent and is kept here goes too."""
     ids = erase_rows.image_ids_of(connection, contents)
     there = Counter(
         source
         for source, path, raw in erase_rows.files_of(connection, ids)
-        if not is_folder(source) or os.path.lexists(file_path(source, path, raw))
+        if _stays(source, path, raw)
     )
     return dict(sorted(there.items()))
+
+
+def _stays(source: str, path: str, raw: bytes | None) -> bool:
+    if is_sent(source, path):
+        return stays(source, path)
+    return not is_folder(source) or os.path.lexists(file_path(source, path, raw))
 
 
 def _written(connection: Connection, since: datetime | None) -> tuple[dict[str, Any], ...]:

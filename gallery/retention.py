@@ -1,7 +1,8 @@
 """Retention: the terms, what is due, and removing it."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Engine
@@ -15,6 +16,7 @@ from gallery.collections import collection_named
 from gallery.erase import remove_uploads
 from gallery.erase_rows import CHUNK
 from gallery.retention_rows import Terms
+from gallery.sent_images import sweep
 
 OnStep = Callable[[str, float], object]  # what is done, and its share done in [0, 1]
 
@@ -25,11 +27,13 @@ class BadTerm(UsageError):
 
 @dataclass(frozen=True)
 class Removed:
-    """What was older than its term."""
+    """What was older than its term. `left` are pictures that were sent into another home, which
+    could not be removed from here, by folder."""
 
     images: int = 0
     queries: int = 0
     audit_rows: int = 0
+    left: dict[str, int] = field(default_factory=dict)
 
 
 def set_terms(
@@ -138,6 +142,7 @@ def run(engine: Engine, on_step: OnStep | None = None) -> Removed:
 def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
     """Of images and stored queries alone; costs one statement where no term is set."""
     with engine.begin() as connection:
+        sweep(connection)
         wanted = retention_rows.terms(connection)
         if not wanted.longest:
             return Removed()
@@ -150,16 +155,20 @@ def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
         question = {**asdict(wanted), "images": len(images), "queries": queries}
         record(connection, "retention run", question, result_ids=images)
     done, total = 0, len(images) + queries
-    while some := _remove_some(engine, wanted):
+    left: Counter[str] = Counter()
+    while some := _remove_some(engine, wanted, left):
         done += some
         if on_step:
             on_step("remove what is old", min(1.0, done / total))
     refresh_due(engine, grown=False)
     scrub.vacuum(engine)
-    return Removed(len(images), queries)
+    if left:
+        with engine.begin() as connection:
+            record(connection, "retention files left", {"folders": dict(left)})
+    return Removed(len(images), queries, left=dict(left))
 
 
-def _remove_some(engine: Engine, wanted: Terms) -> int:
+def _remove_some(engine: Engine, wanted: Terms, left: Counter[str]) -> int:
     """A chunk in a transaction of its own; gives its number. Queries go first: they are found by
     the images whose bytes they have."""
     with engine.begin() as connection:
@@ -170,6 +179,6 @@ def _remove_some(engine: Engine, wanted: Terms) -> int:
             return len(queries)
         images = retention_rows.old_images(connection, wanted, CHUNK)
         if images:
-            remove_uploads(connection, images)
+            left += remove_uploads(connection, images)
             retention_rows.remove_images(connection, wanted, images)
         return len(images)

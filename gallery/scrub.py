@@ -6,7 +6,7 @@ tables that are written anew hold nothing of them.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 from sqlalchemy import Connection, Engine, text
@@ -75,7 +75,12 @@ def rewrite(engine: Engine, on_table: OnTable | None = None) -> list[str]:
             if on_table:
                 on_table(table)
             _rewrite(connection, table)
-        _forget_statistics(connection)
+        if not _forget_statistics(connection):
+            raise BytesLeft(
+                "everything is removed, but the planner's statistics could not be written anew, so "
+                "that examples of file names may still lie in their file; run `reid erase` again "
+                "once the database is in less use, as its owner"
+            )
         connection.execute(text("DELETE FROM setting WHERE key = :key"), {"key": _PENDING})
     return [index.name for index in found.values()]
 
@@ -92,18 +97,23 @@ def _rewrite(connection: Connection, table: str) -> None:
         raise
 
 
-def _forget_statistics(connection: Connection) -> None:
+def _forget_statistics(connection: Connection) -> bool:
     """The planner keeps examples of a table's values, file names among them. ANALYZE replaces
-    them, but not those of a table that has become empty. Postgres 18 can take them away."""
+    them, but not those of a table that has become empty. Postgres 18 can take them away.
+
+    False where the old examples stay in the file, of which they are removed rows themselves.
+    """
     can = connection.scalar(
         text("SELECT 1 FROM pg_proc WHERE proname = 'pg_clear_attribute_stats'")
     )
     for table in TABLES:
         if can and not connection.scalar(text(f"SELECT EXISTS (SELECT FROM {table})")):
             connection.execute(text(_STATISTICS), {"table": table})
-    # the old examples are removed rows of a table themselves; it is the database owner's
-    with suppress(DBAPIError):
+    try:
         connection.execute(text("VACUUM FULL pg_statistic"))
+    except DBAPIError:
+        return False
+    return True
 
 
 @contextmanager

@@ -10,19 +10,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from errors import UsageError, did_you_mean
 from files import lines_of, read_text
+from moments import moment_of
 
 COLUMNS = ("path", "pid", "camid", "time")
 PIDS, CAMIDS = range(-1, 2**31), range(2**15)  # what the database can hold; -1 is junk
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?)?",
-    re.ASCII | re.IGNORECASE,
-)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 Row = dict[str, Any]
@@ -153,12 +150,8 @@ def _whole(line: int, column: str, value: object, allowed: range) -> int | None:
 def _time(line: int, value: object) -> datetime | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, str) and _TIME.fullmatch(value.strip()):
-        try:
-            found = datetime.fromisoformat(value.strip())
-            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        except (ValueError, OverflowError):
-            pass
+    if isinstance(value, str) and (found := moment_of(value.strip())):
+        return found
     raise _Mistake(
         f"line {line}: time is {_shown(value)}; expected a date and time such as "
         "2026-11-01T08:30:00+01:00, which is UTC where no zone is given"

@@ -6,6 +6,7 @@ and the manifest are the same.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -70,21 +71,25 @@ class Recent:
 
     def __init__(self) -> None:
         self._ids: dict[bytes, int] = {}
+        self._lock = Lock()  # one thread remembers while another forgets
 
     def get(self, content_hash: bytes) -> int | None:
-        return self._ids.get(content_hash)
+        with self._lock:
+            return self._ids.get(content_hash)
 
     def remember(self, image: ReadImage) -> None:
-        self._ids[image.content_hash] = image.image_id
-        while len(self._ids) > _REMEMBERED:
-            del self._ids[next(iter(self._ids))]
+        with self._lock:
+            self._ids[image.content_hash] = image.image_id
+            while len(self._ids) > _REMEMBERED:
+                del self._ids[next(iter(self._ids))]
 
     def forget_unshared(self, batch: Batch, settled: set[int]) -> None:
         """Of a copy that was not stored its twin has gone, or changed: the next try must compute,
         not copy again."""
-        for image, _ in batch.copied:
-            if image.image_id not in settled:
-                self._ids.pop(image.content_hash, None)
+        with self._lock:
+            for image, _ in batch.copied:
+                if image.image_id not in settled:
+                    self._ids.pop(image.content_hash, None)
 
 
 def prepare(

@@ -5,13 +5,15 @@ under another name another one, as in a folder. `reid ingest` of `uploads/COLLEC
 same collection finds what is there already, so that another model can look at these images too.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from db.audit import record
 from gallery import sent_images
-from gallery.collections import collection_called
+from gallery.collections import CollectionRow, collection_called
 from gallery.models import Load, chosen
 from gallery.sent_images import (
     DIGEST_LENGTH,
@@ -67,11 +69,16 @@ def ingest_image(
     if known is not None and sent_images.is_stored(known):
         return Taken(image(engine, known.image_id), is_new=False)
     folder = uploads_folder(collection)
+    network = load(model, device)  # before anything is kept: it may fail
     file = keep_file(folder, path, upload)
-    outcome = ingest_one(
-        engine, load(model, device), model.id, collection, str(folder), file,
-        allow_any_shape=allow_any_shape,
-    )  # fmt: skip
+    try:
+        outcome = ingest_one(
+            engine, network, model.id, collection, str(folder), file,
+            allow_any_shape=allow_any_shape,
+        )  # fmt: skip
+    except BaseException:
+        _forget_without_row(engine, collection, model.id, str(folder), path)
+        raise
     if outcome.reason is not None:
         with engine.begin() as connection:
             forgotten = sent_images.forget(connection, outcome.image_id)
@@ -82,3 +89,13 @@ def ingest_image(
         question = {"collection": collection_name, "model": model.name}
         record(connection, "ingest", question, result_ids=[outcome.image_id])
     return Taken(image(engine, outcome.image_id), is_new=True)
+
+
+def _forget_without_row(
+    engine: Engine, collection: CollectionRow, model_id: int, folder: str, path: str
+) -> None:
+    """Removes the file of an image that has no row: no erasure would find it. Where the database
+    cannot be asked, `sweep` finds it later."""
+    with suppress(DBAPIError), engine.begin() as connection:
+        if sent_images.find(connection, collection.id, model_id, path) is None:
+            remove_kept(folder, path)

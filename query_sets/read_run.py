@@ -104,7 +104,7 @@ def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Sequenc
         complete=row.complete and len(matches) == row.found,
         candidates=row.candidates,
         matches=tuple(matches),
-        incomplete_reason=_reason(row, question, len(matches)),
+        reasons=_reasons(row, question, len(matches)),
         query_pid=row.pid,
         query_camid=row.camid,
         same_identities=row.spaces == [row.identities],
@@ -112,11 +112,11 @@ def _answer(row: Row[Any], model: ModelRow, question: Question, matches: Sequenc
     )
 
 
-def _reason(row: Row[Any], question: Question, count: int) -> str | None:
+def _reasons(row: Row[Any], question: Question, count: int) -> tuple[str, ...]:
     if count < row.found:
-        return f"{row.found - count} matches were removed from the gallery since"
+        return (f"{row.found - count} matches were removed from the gallery since",)
     if row.complete:
-        return None
+        return ()
     if count == question.effective_limit:
-        return f"cut off at the limit of {count}"
-    return "images of the gallery were not embedded yet"
+        return (f"cut off at the limit of {count}",)
+    return ("images of the gallery were not embedded yet",)

@@ -34,7 +34,8 @@ class CannotRun(ReidError):
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run found. `complete` is False where a limit cut some list off."""
+    """What a run found. `complete` is False where a limit cut some list off. `max_distance` is the
+    limit of all its questions; where they have several it is None, and `max_distances` has each."""
 
     id: int
     model: str
@@ -43,6 +44,7 @@ class RunSummary:
     matches: int
     max_distance: float | None
     complete: bool
+    max_distances: tuple[float | None, ...] = ()
 
 
 def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
@@ -87,9 +89,10 @@ def run_set(connection: Connection, name: str, model: ModelRow) -> RunSummary:
         counts["with_matches"] += sum(len(ranked.image_ids) > 0 for _, ranked in lists)
         counts["matches"] += sum(len(ranked.image_ids) for _, ranked in lists)
         complete &= not unsearched and not any(ranked.cut for _, ranked in lists)
+    limits = tuple(dict.fromkeys(stored.question.max_distance for stored in questions))
     return RunSummary(
-        run_id, model.name, **counts, max_distance=questions[0].question.max_distance,
-        complete=complete,
+        run_id, model.name, **counts, max_distance=limits[0] if len(limits) == 1 else None,
+        complete=complete, max_distances=limits,
     )  # fmt: skip
 
 

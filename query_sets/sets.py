@@ -45,7 +45,9 @@ def export_reid_test(
         run_id = runs.latest_run(connection, name)
         exported = export.reid_test(connection, run_id, min_quality)
         question = {"set": name, "run": run_id, "out": _write(exported, out)}
-        record(connection, "export reid-test", {**question, "min_quality": min_quality})
+        ids = runs.matched_images(connection, run_id)
+        asked = {**question, "min_quality": min_quality}
+        record(connection, "export reid-test", asked, result_ids=ids)
     return exported
 
 
@@ -55,7 +57,8 @@ def export_matches(engine: Engine, name: str, out: Path | None) -> export.Export
         run_id = runs.latest_run(connection, name)
         exported = export.matches(connection, run_id)
         question = {"set": name, "run": run_id, "out": _write(exported, out)}
-        record(connection, "export matches", question)
+        ids = runs.matched_images(connection, run_id)
+        record(connection, "export matches", question, result_ids=ids)
     return exported
 
 

@@ -37,10 +37,10 @@ class Answer:
 
     `candidates` counts the gallery images that passed the filter, whatever their distance.
     `complete` is True when every image within the limits is in `matches`; otherwise
-    `incomplete_reason` says what was left out. `max_distance_from` says whether the limit is the
-    model's own or a number given; None where there is none, or where that was not kept. `rerank`
-    says how the list was put in another order than that of the distances. `plan` says how it was
-    found, and why so; `candidates_estimated` that `candidates` is no exact number.
+    `reasons` say what was left out, a clause each. `max_distance_from` says whether the limit is
+    the model's own or a number given; None where there is none, or where that was not kept.
+    `rerank` says how the list was put in another order than that of the distances. `plan` says how
+    it was found, and why so; `candidates_estimated` that `candidates` is no exact number.
     """
 
     query: str
@@ -50,7 +50,7 @@ class Answer:
     complete: bool
     candidates: int
     matches: tuple[Match, ...]
-    incomplete_reason: str | None = None
+    reasons: tuple[str, ...] = ()
     query_pid: int | None = None
     query_camid: int | None = None
     same_identities: bool = True
@@ -65,6 +65,11 @@ class Answer:
         ranks = [match.rank for match in self.matches]
         if ranks != list(range(1, len(ranks) + 1)):
             raise ValueError("expected ranks 1, 2, 3 ... in order")
+
+    @property
+    def incomplete_reason(self) -> str | None:
+        """The reasons as one sentence; None where the answer is complete."""
+        return "; ".join(self.reasons) or None
 
     def is_same_person(self, match: Match) -> bool | None:
         """True or False where both identities are known and comparable, else None."""

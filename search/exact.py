@@ -126,7 +126,7 @@ def make_answer(
         complete=not reasons,
         candidates=candidates,
         matches=tuple(matches),
-        incomplete_reason="; ".join(reasons) or None,
+        reasons=tuple(reasons),
         query_pid=query.pid,
         query_camid=query.camid,
         same_identities=scope.identities == {query.identities},

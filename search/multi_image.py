@@ -28,16 +28,15 @@ def nearest_of(answers: Sequence[Answer], question: Question, name: str) -> Answ
     limit = question.effective_limit
     merged = sorted(nearest.values(), key=_order)
     cut = limit is not None and len(merged) > limit
-    reasons = [answer.incomplete_reason for answer in answers if answer.incomplete_reason]
+    reasons = dict.fromkeys(reason for answer in answers for reason in answer.reasons)
     if cut:
-        reasons.append(f"cut off at the limit of {limit}")
-    parts = dict.fromkeys(part for reason in reasons for part in reason.split("; "))
+        reasons[f"cut off at the limit of {limit}"] = None
     return replace(
         answers[0],
         query=name,
         matches=tuple(replace(m, rank=rank) for rank, m in enumerate(merged[:limit], start=1)),
-        complete=not parts,
-        incomplete_reason="; ".join(parts) or None,
+        complete=not reasons,
+        reasons=tuple(reasons),
         seconds=sum(answer.seconds or 0.0 for answer in answers),
     )
 

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from moments import in_utc
 from rendering.captions import (
     UNDER_A_MATCH,
     camera,
@@ -32,7 +33,7 @@ def _printable(value: object) -> object:
 
 
 def _moment(value: datetime | None) -> str:
-    return "never" if value is None else value.strftime("%Y-%m-%d %H:%M")
+    return "never" if value is None else in_utc(value).strftime("%Y-%m-%d %H:%MZ")
 
 
 def _data_uri(jpeg: bytes) -> str:

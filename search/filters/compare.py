@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import MAXYEAR, timedelta
 
+from moments import DAY
 from search.filters.errors import BadFilter
 from search.filters.fields import INT_RANGES, YES_NO, kind_of, listed, shown
 from search.filters.leaves import (
@@ -22,7 +23,7 @@ from search.filters.leaves import (
     TimeCompare,
 )
 from search.filters.tree import And, Filter, Not
-from search.filters.values import DAY, moment
+from search.filters.values import moment
 from vocabulary import FIELD_BY_NAME
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)

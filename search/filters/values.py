@@ -1,20 +1,14 @@
 """What a field may be compared with: a check gives the value as the tree keeps it, or refuses."""
 
 import math
-import re
 import struct
-from datetime import UTC, datetime
+from datetime import datetime
 
 from errors import did_you_mean
+from moments import as_written, in_utc
 from search.filters.errors import BadFilter
 from search.filters.fields import INT_RANGES, Kind, kind_of, listed, shown
 from vocabulary import FIELD_BY_NAME
-
-DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-DATE_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?",
-    re.ASCII | re.IGNORECASE,
-)
 
 
 def of_kind(name: object, *kinds: Kind) -> str:
@@ -75,18 +69,15 @@ def instant(field: str, value: object) -> datetime:
     if not isinstance(value, datetime):
         raise BadFilter(f"{field} is compared with a date or date-time, such as 2026-11-01")
     try:
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        return in_utc(value)
     except OverflowError:
         raise BadFilter(f"the time {value.isoformat()} is outside the calendar") from None
 
 
 def moment(field: str, value: object) -> datetime:
     """The instant that an ISO date (its midnight) or date-time names."""
-    if isinstance(value, str) and (DAY.fullmatch(value) or DATE_TIME.fullmatch(value)):
-        try:
-            return instant(field, datetime.fromisoformat(value))
-        except ValueError:
-            pass
+    if isinstance(value, str) and (found := as_written(value)):
+        return instant(field, found)
     raise BadFilter(
         f"{field} is compared with a date or date-time, such as 2026-11-01 or 2026-11-01T08:30,"
         f" not {shown(value)}"

@@ -138,7 +138,7 @@ def test_all_twelve_attributes_are_there_once() -> None:
 
 
 def test_facts_say_why_an_answer_is_not_complete() -> None:
-    cut = replace(answer(), complete=False, incomplete_reason="a limit of 50", filter="hat")
+    cut = replace(answer(), complete=False, reasons=("a limit of 50",), filter="hat")
     assert facts(cut) == (
         Line("model joint"),
         Line("max distance 0.8"),
@@ -201,7 +201,7 @@ def test_sheet_writes_captions_and_common_facts_once(written: list[str]) -> None
 
 def test_sheet_says_in_the_row_what_is_only_that_answers(written: list[str]) -> None:
     odd = picture(match())
-    odd = replace(odd, answer=replace(odd.answer, complete=False, incomplete_reason="cut off"))
+    odd = replace(odd, answer=replace(odd.answer, complete=False, reasons=("cut off",)))
     contact_sheet([odd, picture(match())])
     text = " ".join(written)
     assert "1 match · not complete: cut off" in text and "1 match · complete" in text
@@ -316,7 +316,7 @@ def test_page_needs_nothing_else() -> None:
 def test_hostile_names_are_inert() -> None:
     hostile = replace(match(path=HOSTILE), collection=HOSTILE, attributes={"gender": HOSTILE})
     asked = replace(answer(hostile, query=HOSTILE), model=HOSTILE, filter=HOSTILE, complete=False)
-    asked = replace(asked, incomplete_reason=HOSTILE)
+    asked = replace(asked, reasons=(HOSTILE,))
     page = Page(matches_html([Picture(asked, jpeg(), {101: jpeg()})], title=HOSTILE))
     plain = Page(matches_html([replace(picture(match()), answer=answer(match()))], title="Found"))
     assert set(page.tags) == set(plain.tags)
@@ -340,7 +340,7 @@ def test_page_says_that_there_is_no_match() -> None:
 
 
 def test_page_makes_an_incomplete_answer_stand_out() -> None:
-    cut = replace(answer(match()), complete=False, incomplete_reason="limit 1")
+    cut = replace(answer(match()), complete=False, reasons=("limit 1",))
     page = matches_html([Picture(cut, None, {})], title="Found")
     assert '<li class="strong">not complete: limit 1</li>' in page
 

@@ -202,6 +202,7 @@ class RunSummary(BaseModel):
     matches: int
     max_distance: float | None
     complete: bool
+    max_distances: list[float | None]
 
 
 class RunMatch(BaseModel):
