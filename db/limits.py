@@ -59,9 +59,10 @@ _UNLIMIT = text("SET LOCAL statement_timeout TO DEFAULT")  # what the server has
 
 
 @contextmanager
-def limited(connection: Connection) -> Iterator[None]:
+def limited(connection: Connection, *, to_the_end: bool = False) -> Iterator[None]:
     """Limits each statement of the block, which lies in one transaction. Where the environment says
-    nothing, a limit that the server has of its own stays.
+    nothing, a limit that the server has of its own stays. `to_the_end` of the transaction it stays
+    too, where nothing long comes after the block.
 
     Raises BadStatementTimeout, and SearchTookTooLong from within.
     """
@@ -75,7 +76,8 @@ def limited(connection: Connection) -> Iterator[None]:
         if was_too_long(error):
             raise SearchTookTooLong(_sentence(said)) from error
         raise
-    connection.execute(_UNLIMIT)
+    if not to_the_end:
+        connection.execute(_UNLIMIT)
 
 
 def was_too_long(error: BaseException) -> bool:

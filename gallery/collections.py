@@ -74,8 +74,9 @@ def collection_named(connection: Connection, name: str) -> CollectionRow:
 
 
 def collections_named(connection: Connection, names: tuple[str, ...]) -> list[CollectionRow]:
-    """In the order given, each once. Raises UnknownCollection."""
-    return [collection_named(connection, name) for name in dict.fromkeys(names)]
+    """In the order given, each once; by one statement. Raises UnknownCollection."""
+    found = {row.name: row for row in _rows(connection, Collection.name.in_(names))}
+    return [found.get(name) or collection_named(connection, name) for name in dict.fromkeys(names)]
 
 
 def collection_called(connection: Connection, name: str, identities: str | None) -> CollectionRow:

@@ -106,8 +106,13 @@ def export_onnx(engine: Engine, name: str, path: Path) -> tuple[str, ...]:
 def chosen(engine: Engine, name: str | None) -> ModelRow:
     """The model of that name, else the active one; the shipped one is registered where none is."""
     with engine.begin() as connection:
-        active = registry.active_model(connection) or _register_shipped(connection)
-        return registry.model_named(connection, name) if name else active
+        return chosen_on(connection, name)
+
+
+def chosen_on(connection: Connection, name: str | None) -> ModelRow:
+    """The same in the caller's transaction."""
+    active = registry.active_model(connection) or _register_shipped(connection)
+    return registry.model_named(connection, name) if name else active
 
 
 def _register_shipped(connection: Connection) -> ModelRow:

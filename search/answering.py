@@ -23,12 +23,13 @@ from search.query_images import (
     EmbeddedImage,
     as_queries,
     embed_files,
+    images_of,
     one_by_one,
     one_query,
     stored_images,
 )
 from search.question import Question
-from search.request import SearchRequest
+from search.request import ResolvedRequest, SearchRequest
 
 
 def deciding_fields(question: Question) -> tuple[str, ...]:
@@ -70,46 +71,63 @@ def search(
     `load` gives the network; without it, one is loaded for this call. Raises as
     `SearchRequest.resolve`, and UnknownImage.
     """
-    resolved = request.resolve(engine)
-    scope, question = resolved.scope, resolved.question
     started = time.perf_counter()
-    images, failed = _query_images(engine, resolved.model, request, device, load)
-    embedding_seconds = time.perf_counter() - started if request.has_image else None
-    several, model = request.same_person and len(images) > 1, resolved.model
-    with engine.begin() as connection, limited(connection):
-        queries = as_queries(connection, model, scope.gallery_ids, images)
-        if several:
-            queries = one_by_one(queries) if request.nearest else [one_query(queries)]
-        if request.has_image:
-            answers = [
-                answer_one(
-                    connection,
-                    scope,
-                    question,
-                    query,
-                    resolved.reranking,
-                    approximate=request.approximate,
-                )
-                for query in queries
-            ]
-        else:
-            answers = [answer_filter(connection, scope, question)]
-        if several and request.nearest:
-            answers = [nearest_of(answers, question, answers[0].query)]
-        if model.centred and current_centring(connection, model.id) != model.centring:
-            # distances of two centrings would stand in one list
-            raise MeansChanged(model.name)
-        for answer, names in zip(answers, _numbers(images, len(answers)), strict=True):
-            _audit(connection, request, answer, names)
-        explanations = [
-            explain(connection, resolved.model, question, answer, embedding_seconds)
-            if request.explain
-            else None
-            for answer in answers
+    if not request.files:
+        # one transaction: every statement is a way to the server and back, every other one three
+        with engine.begin() as connection, limited(connection, to_the_end=True):
+            resolved = request.resolve_on(connection)
+            images = images_of(connection, resolved.model, request.image_ids)
+            seconds = time.perf_counter() - started
+            return _answered(connection, request, resolved, (images, {}), seconds)
+    resolved = request.resolve(engine)
+    started = time.perf_counter()
+    embedded = _query_images(engine, resolved.model, request, device, load)
+    seconds = time.perf_counter() - started
+    with engine.begin() as connection, limited(connection, to_the_end=True):
+        return _answered(connection, request, resolved, embedded, seconds)
+
+
+def _answered(
+    connection: Connection,
+    request: SearchRequest,
+    resolved: ResolvedRequest,
+    embedded: Embedded,
+    embedding_seconds: float,
+) -> Answers:
+    """Search for each image, or by the filter alone; write the audit rows."""
+    scope, question, (images, failed) = resolved.scope, resolved.question, embedded
+    queries = as_queries(connection, resolved.model, scope.gallery_ids, images)
+    several = request.same_person and len(queries) > 1
+    if several:
+        queries = one_by_one(queries) if request.nearest else [one_query(queries)]
+    if request.has_image:
+        approximate, reranking = request.approximate, resolved.reranking
+        answers = [
+            answer_one(connection, scope, question, query, reranking, approximate=approximate)
+            for query in queries
         ]
+    else:
+        answers = [answer_filter(connection, scope, question)]
+    if several and request.nearest:
+        answers = [nearest_of(answers, question, answers[0].query)]
+    check_centring(connection, resolved.model)
+    for answer, names in zip(answers, _numbers(images, len(answers)), strict=True):
+        record_answer(connection, request, answer, names)
+    seconds = embedding_seconds if request.has_image else None
+    explanations = tuple(
+        explain(connection, resolved.model, question, answer, seconds) if request.explain else None
+        for answer in answers
+    )
     shown: list[bytes | None] = [image.thumbnail for image in images[: len(answers)]]
     thumbnails = tuple(shown) if request.has_image else (None,)
-    return Answers(tuple(answers), thumbnails, failed, question, tuple(explanations))
+    return Answers(tuple(answers), thumbnails, failed, question, explanations)
+
+
+def check_centring(connection: Connection, model: ModelRow) -> None:
+    """After the answers were found: distances of two centrings would stand in one list. Raises
+    MeansChanged."""
+    if model.centred and current_centring(connection, model.id) != model.centring:
+        raise MeansChanged(model.name)
 
 
 def _query_images(
@@ -129,12 +147,13 @@ def _numbers(images: Sequence[EmbeddedImage], answers: int) -> list[str | list[s
     return list(names) if len(names) == answers else [names]
 
 
-def _audit(
+def record_answer(
     connection: Connection,
     request: SearchRequest,
     answer: Answer,
     names: str | list[str] | None,
 ) -> None:
+    """Write an answer to the audit log."""
     record(
         connection,
         "search",

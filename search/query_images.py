@@ -18,6 +18,7 @@ from images.decode import Decoded, UnreadableImage, content_hash, decode, read_f
 from images.names import facts_of
 from images.untrusted import check_picture
 from search.question import QueryPerson, mean_embedding
+from search.statement import binary_results
 
 _BATCH = 64
 
@@ -87,8 +88,10 @@ def embed_files(
             failed[name] = str(error)
         if on_progress:
             on_progress(1)
-    with engine.connect() as connection:
-        stored = _stored(connection, model, [item[0] for item in decoded.values()])
+    stored: dict[bytes, Any] = {}
+    if decoded:
+        with engine.connect() as connection:
+            stored = _stored(connection, model, [item[0] for item in decoded.values()])
     fresh = {n: item for n, item in decoded.items() if item[0] not in stored}
     pixels = {n: item[1] for n, item in fresh.items()}
     computed = _embed(model, pixels, device, load or load_network)
@@ -145,38 +148,69 @@ def _embed(
     return result
 
 
-def stored_image(engine: Engine, model: ModelRow, image_id: int) -> EmbeddedImage:
-    """A gallery image as a query, its stored embedding used. Raises UnknownImage."""
-    stmt = text(
-        "SELECT i.id, i.path, i.content_hash, i.pid, i.camid, c.identities, t.jpeg,"
-        " vector_send(f.embedding) AS bytes FROM image i"
-        " JOIN collection c ON c.id = i.collection_id"
-        " JOIN feature f ON f.image_id = i.id AND f.model_id = :model"
-        " LEFT JOIN thumbnail t ON t.image_id = i.id WHERE i.id = :image"
-    )
-    row = None
-    if 0 < image_id < 2**63:
-        with engine.connect() as connection:
-            row = connection.execute(stmt, {"model": model.id, "image": image_id}).one_or_none()
-    if row is None:
-        raise UnknownImage(
-            f"no image {image_id} with features by model {model.name!r}; it may have been removed"
+_STORED_IMAGES = text(
+    """
+    SELECT i.id, i.path, i.content_hash, i.pid, i.camid, c.identities, t.jpeg,
+           vector_send(f.embedding) AS bytes
+    FROM image i
+    JOIN collection c ON c.id = i.collection_id
+    JOIN feature f ON f.image_id = i.id AND f.model_id = :model
+    LEFT JOIN thumbnail t ON t.image_id = i.id AND :with_thumbnails
+    WHERE i.id = ANY(:images)
+    """
+)
+
+
+def images_by_id(
+    connection: Connection,
+    model: ModelRow,
+    image_ids: Sequence[int],
+    *,
+    with_thumbnails: bool = True,
+) -> dict[int, EmbeddedImage]:
+    """Gallery images as queries, their stored embeddings used; by one statement. What the model has
+    not embedded is left out."""
+    known = sorted({image_id for image_id in image_ids if 0 < image_id < 2**63})
+    values = {"model": model.id, "images": known, "with_thumbnails": with_thumbnails}
+    with binary_results(connection):
+        rows = connection.execute(_STORED_IMAGES, values).all() if known else []
+    return {
+        row.id: EmbeddedImage(
+            name=row.path,
+            content_hash=bytes(row.content_hash),
+            thumbnail=bytes(row.jpeg or b""),
+            embedding_D=vector_from_send(row.bytes),
+            image_id=row.id,
+            pid=row.pid,
+            camid=row.camid,
+            identities=row.identities,
         )
-    return EmbeddedImage(
-        name=row.path,
-        content_hash=bytes(row.content_hash),
-        thumbnail=bytes(row.jpeg or b""),
-        embedding_D=vector_from_send(row.bytes),
-        image_id=row.id,
-        pid=row.pid,
-        camid=row.camid,
-        identities=row.identities,
-    )
+        for row in rows
+    }
 
 
 def stored_images(engine: Engine, model: ModelRow, image_ids: Sequence[int]) -> Embedded:
     """Gallery images as queries, each once. Raises UnknownImage."""
-    return [stored_image(engine, model, image_id) for image_id in dict.fromkeys(image_ids)], {}
+    if not image_ids:
+        return [], {}
+    with engine.connect() as connection:
+        return images_of(connection, model, image_ids), {}
+
+
+def images_of(
+    connection: Connection, model: ModelRow, image_ids: Sequence[int]
+) -> list[EmbeddedImage]:
+    """The same in the caller's transaction."""
+    found = images_by_id(connection, model, image_ids)
+    wanted = list(dict.fromkeys(image_ids))
+    for image_id in wanted:
+        if image_id not in found:
+            raise UnknownImage(not_embedded(image_id, model))
+    return [found[image_id] for image_id in wanted]
+
+
+def not_embedded(image_id: int, model: ModelRow) -> str:
+    return f"no image {image_id} with features by model {model.name!r}; it may have been removed"
 
 
 def as_queries(

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from errors import UsageError
 from gallery.collections import collections_named
 from gallery.model_rows import ModelRow
-from gallery.models import chosen
+from gallery.models import chosen_on
 from metrics.nearby import CANDIDATES
 from search.filters.parse import parse
 from search.query_images import Source
@@ -90,7 +90,12 @@ class SearchRequest:
 
         Raises UnknownModel, BadFilter, BadQuestion, UnknownCollection.
         """
-        model = chosen(engine, self.model)
+        with engine.begin() as connection:
+            return self.resolve_on(connection)
+
+    def resolve_on(self, connection: Connection) -> "ResolvedRequest":
+        """The same in the caller's transaction."""
+        model = chosen_on(connection, self.model)
         question = Question(
             filter=None if self.where is None else parse(self.where),
             max_distance=resolve_max_distance(self.max_distance, model, reranked=self.rerank),
@@ -100,8 +105,7 @@ class SearchRequest:
             auto_distance=self.max_distance == "auto",
             reranked=self.rerank,
         )
-        with engine.connect() as connection:
-            scope = Scope(model, tuple(collections_named(connection, self.collections)))
+        scope = Scope(model, tuple(collections_named(connection, self.collections)))
         return ResolvedRequest(scope, question, self.reranking(question.effective_limit))
 
     def reranking(self, limit: int | None) -> Reranking | None:

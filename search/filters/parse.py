@@ -7,12 +7,15 @@ read in any case, collections and paths as they are written. `fields.py` says wh
 with what, `tree.py` what becomes of the unknown, `compare.py` what dates and paths mean.
 """
 
+from functools import lru_cache
+
 from search.filters.errors import BadFilter
 from search.filters.tree import Filter
 
 MAX_LENGTH = 10_000  # characters: room for `pid in (...)` with 1,000 pids
 
 
+@lru_cache(maxsize=256)  # a page asks for one filter again with every move of a slider
 def parse(text: str) -> Filter:
     """The tree that a text means; `BadFilter` with a caret under the first thing that is wrong."""
     if not text.strip():
