@@ -55,6 +55,11 @@ def sentence(engine: Engine, error: Exception) -> str | None:
         return unreachable(engine, down)
 
 
+def is_of_the_question(error: Exception) -> bool:
+    """Whether the database says that a value cannot be, and not that anything is broken."""
+    return isinstance(getattr(error, "orig", error), psycopg.DataError)
+
+
 def unreachable(engine: Engine, down: DatabaseUnreachable) -> str:
     """The way out where the embedded server was stopped under the page; else as it is said."""
     if str(engine.url.query.get("host", "")).startswith("/"):

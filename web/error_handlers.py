@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from db.connect import DatabaseUnreachable
-from db.health import DATABASE_ERRORS, sentence
+from db.health import DATABASE_ERRORS, is_of_the_question, sentence
 from errors import ReidError, UsageError
 from web.details import is_api, refusal
 from web.guard import HEADERS
@@ -70,6 +70,8 @@ def _of_the_database(request: Request, error: Exception) -> Response:
     said = sentence(request.app.state.reid.engine, error)
     if said is None:
         raise error
+    if is_of_the_question(error):
+        return refusal(request, said, UsageError.http_status, UsageError)
     return refusal(request, said, DatabaseUnreachable.http_status, DatabaseUnreachable)
 
 

@@ -17,7 +17,7 @@ from search.filters.errors import BadFilter
 from search.query_images import Content
 from search.request import SearchRequest
 from web.pages.facet_boxes import Facet, by_hand, facets, filter_of
-from web.pages.search_form import MAX_IMAGES, BadForm, Form
+from web.pages.search_form import MAX_IMAGES, BadForm, Form, check_storable
 from web.state import State
 from web.uploads import MAX_SECONDS, UploadTooSlow, file_name
 
@@ -33,12 +33,14 @@ class SentForm:
 
 
 async def posted(request: Request) -> SentForm:
-    """Raises UploadTooSlow."""
+    """Raises UploadTooSlow, BadForm for a text that cannot be stored."""
     try:
         async with (
             asyncio.timeout(MAX_SECONDS),
             request.form(max_files=MAX_IMAGES, max_fields=_MAX_FIELDS) as fields,
         ):
+            for name, value in fields.multi_items():
+                check_storable(name, value)
             files = []
             for sent in fields.getlist("image"):
                 if isinstance(sent, UploadFile):

@@ -200,12 +200,17 @@ def stored_numbers(form: Form) -> Sequence[int]:
         return ()
 
 
+def check_storable(name: str, value: object) -> None:
+    """Raises BadForm for the one character that the database cannot keep."""
+    if isinstance(value, str) and "\0" in name + value:
+        raise BadForm(f"{name.replace(chr(0), '')} holds a character that cannot be stored")
+
+
 def _text(name: str, value: object) -> str:
     text = value if isinstance(value, str) else ""
     if len(text) > MAX_TEXT:
         raise BadForm(f"{name} has {len(text):,} characters; at most {MAX_TEXT:,} are read")
-    if "\0" in text:
-        raise BadForm(f"{name} holds a character that cannot be stored")
+    check_storable(name, text)
     return text.replace("\r\n", "\n")
 
 
