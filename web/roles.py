@@ -32,7 +32,7 @@ def _rule(methods: frozenset[str], path: str, role: Role | None) -> AccessRule:
 RULES = (
     _rule(READING, r"/(health|login|static/.*|api/v1/health|api/v1/openapi\.json)", None),
     _rule(_CHANGING, r"/(login|logout)", None),
-    _rule(_CHANGING, r"/search(/.*)?|/api/v1/search", Role.READ),
+    _rule(_CHANGING, r"/search(/.*)?|/api/v1/search(/batch)?", Role.READ),
     _rule(_CHANGING, r"/review(/.*)?", Role.REVIEW),
     _rule(_CHANGING, r"/sets/.+/run", Role.REVIEW),
     _rule(_CHANGING, r"/collections/.+/retry", Role.ADMIN),

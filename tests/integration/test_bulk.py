@@ -9,12 +9,12 @@ from sqlalchemy import Engine, text
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
 from query_sets import runs
+from query_sets.batch_request import answer_many
 from query_sets.batch_search import RankedImages, rank_many
 from query_sets.read_run import stored_answers
 from search.distance import exact_l2
 from search.exact import answer_one
 from search.question import QueryPerson, Question, Scope
-from tests.batch_answers import answer_many
 from tests.fakes import Stored, collection, register_fake_model, store
 from tests.query_sets import add, at, exported, query, run
 

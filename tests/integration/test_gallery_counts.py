@@ -21,10 +21,10 @@ from gallery.labels import decide_again
 from gallery.manifest import FileFacts
 from gallery.model_rows import ModelRow
 from gallery.store import Batch, Failure, Features, ReadImage, store_batch
+from query_sets.batch_request import answer_many
 from search.answer import Answer
 from search.exact import answer_one
 from search.question import QueryPerson, Question, Scope
-from tests.batch_answers import answer_many
 from tests.fakes import (
     FakeNetwork,
     Stored,

@@ -9,12 +9,12 @@ from sqlalchemy import Engine
 
 from gallery.collections import UnknownCollection, collections_named
 from gallery.model_rows import ModelRow
+from query_sets.batch_request import answer_many
 from query_sets.batch_search import load_gallery
 from search.answer import Answer
 from search.exact import answer_filter, answer_one
 from search.filters.parse import parse
 from search.question import BadQuestion, QueryPerson, Question, Scope, resolve_max_distance
-from tests.batch_answers import answer_many
 from tests.fakes import Stored, collection, register_fake_model, store
 
 Floats = npt.NDArray[np.float32]

@@ -6,9 +6,9 @@ from sqlalchemy import Engine
 
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow
+from query_sets.batch_request import answer_many
 from search.exact import answer_one
 from search.question import Scope
-from tests.batch_answers import answer_many
 from tests.fakes import collection, register_fake_model
 from tests.search_oracle import Case, brute_force, cases, fill, limit_of
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 
 from gallery.model_rows import ModelRow, set_rerank_calibration
 from metrics.nearby import CANDIDATES
+from query_sets.batch_request import answer_many
 from query_sets.batch_search import load_gallery, question_reranking
 from search.answer import Answer
 from search.exact import answer_one
@@ -21,7 +22,6 @@ from search.request import SearchRequest
 from search.rerank import Reranking, rerank
 from search.reranked import reranking
 from search.statement import distance_to
-from tests.batch_answers import answer_many
 from tests.fakes import Stored, collection, register_fake_model, store
 
 Floats = npt.NDArray[np.float32]

@@ -10,6 +10,7 @@ from db.schema import Image
 from gallery import collections
 from gallery.collections import CollectionRow
 from gallery.model_rows import ModelRow, activate
+from query_sets.batch_request import answer_many
 from query_sets.read_run import UnknownRun, stored_answers
 from query_sets.runs import CannotRun, is_stale, latest_run, runs_of
 from query_sets.set_rows import (
@@ -22,7 +23,6 @@ from query_sets.set_rows import (
 )
 from search.filters.parse import parse
 from search.question import QueryPerson, Question, Scope, mean_embedding
-from tests.batch_answers import answer_many
 from tests.fakes import (
     Stored,
     collection,

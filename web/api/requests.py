@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from query_sets.batch_request import MAX_QUERIES, Batch
 from search.query_images import Source
 from search.request import SearchRequest
 from vocabulary import QUALITY_LIMIT
@@ -83,6 +84,29 @@ class SearchBody(QuestionBody):
         given = {name: getattr(self, name) for name in SearchBody.model_fields}
         given |= {"collections": tuple(self.collections), "image_ids": tuple(self.image_ids)}
         return SearchRequest(**given, files=files)
+
+
+class BatchBody(QuestionBody):
+    """One question for many queries: stored images, and embeddings by the same model."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={"examples": [{**EXAMPLE_QUESTION, "image_ids": [17, 18, 19]}]},
+    )
+
+    image_ids: Annotated[list[Id], Field(max_length=MAX_QUERIES)] = Field(
+        default=[], description="Stored images as queries, by their id."
+    )
+    embeddings: Annotated[list[list[float]], Field(max_length=MAX_QUERIES)] = Field(
+        default=[], description="Queries as embeddings, as many numbers each as the model has."
+    )
+    purpose: Text | None = Field(default=None, description="Why; kept in the audit log.")
+
+    def batch(self) -> Batch:
+        """Raises BadQuestion."""
+        given = self.model_dump(exclude={"image_ids", "embeddings"})
+        request = SearchRequest(**given | {"collections": tuple(self.collections)})
+        return Batch(request, tuple(self.image_ids), tuple(self.embeddings))
 
 
 class QuerySetBody(QuestionBody):
