@@ -59,10 +59,12 @@ _UNLIMIT = text("SET LOCAL statement_timeout TO DEFAULT")  # what the server has
 
 
 @contextmanager
-def limited(connection: Connection, *, to_the_end: bool = False) -> Iterator[None]:
+def limited(
+    connection: Connection, *, to_the_end: bool = False, what: str = "search"
+) -> Iterator[None]:
     """Limits each statement of the block, which lies in one transaction. Where the environment says
     nothing, a limit that the server has of its own stays. `to_the_end` of the transaction it stays
-    too, where nothing long comes after the block.
+    too, where nothing long comes after the block. `what` is stopped then, in its sentence.
 
     Raises BadStatementTimeout, and SearchTookTooLong from within.
     """
@@ -74,7 +76,7 @@ def limited(connection: Connection, *, to_the_end: bool = False) -> Iterator[Non
         yield
     except (DBAPIError, psycopg.Error) as error:
         if was_too_long(error):
-            raise SearchTookTooLong(_sentence(said)) from error
+            raise SearchTookTooLong(_sentence(said, what)) from error
         raise
     if not to_the_end:
         connection.execute(_UNLIMIT)
@@ -89,11 +91,13 @@ def was_too_long(error: BaseException) -> bool:
     return "user request" not in (cause.diag.message_primary or "")
 
 
-def _sentence(limit: str) -> str:
+def _sentence(limit: str, what: str) -> str:
     """`limit` as Postgres writes it: 5min, 1500ms."""
     spaced = re.sub(r"(?<=\d)(?=[a-z])", " ", limit)
+    ways = (
+        "narrow it with --where or --max-distance, use --approximate after `reid index build`, or "
+    )
     return (
-        f"the search was stopped: a statement took longer than {spaced}; "
-        "narrow it with --where or --max-distance, use --approximate after `reid index build`, "
-        "or raise REID_STATEMENT_TIMEOUT (seconds; 0 is no limit)"
+        f"the {what} was stopped: a statement took longer than {spaced}; "
+        f"{ways if what == 'search' else ''}raise REID_STATEMENT_TIMEOUT (seconds; 0 is no limit)"
     )

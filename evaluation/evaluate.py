@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from db.limits import limited
 from evaluation.evaluate_attributes import AttributeReport, evaluate_attribute_scores
 from evaluation.evaluate_reid import ReidReport, ReidTask, evaluate_reid, load_task
 from gallery.collections import collection_named, collections_named
@@ -37,6 +38,9 @@ def reranking(wanted: bool, candidates: int | None) -> Reranking | None:
     return Reranking(candidates=candidates) if wanted else None
 
 
+_WHAT = "evaluation"
+
+
 def reid_task(
     engine: Engine,
     query: str,
@@ -47,7 +51,7 @@ def reid_task(
     """Queries and gallery by their names. Raises UnknownCollection, CannotEvaluate, BadFilter."""
     row = chosen(engine, model)
     wanted = None if where is None else parse(where)
-    with engine.connect() as connection:
+    with engine.connect() as connection, limited(connection, to_the_end=True, what=_WHAT):
         return load_task(
             connection,
             row,
@@ -62,7 +66,7 @@ def attributes(
 ) -> AttributeReport:
     """Raises UnknownCollection, BadAnnotations, CannotEvaluate."""
     row = chosen(engine, model)
-    with engine.connect() as connection:
+    with engine.connect() as connection, limited(connection, to_the_end=True, what=_WHAT):
         return evaluate_attribute_scores(
             connection, row, collection_named(connection, collection), annotations
         )

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.audit import record
+from db.limits import limited
 from files import write_whole
 from gallery.collections import collection_named
 from gallery.models import chosen
@@ -41,7 +42,7 @@ def export_reid_test(
 ) -> export.Exported:
     """The newest run of a set as `reid_test.txt`, without matches that are junk; written to a file
     where one is named."""
-    with engine.begin() as connection:
+    with engine.begin() as connection, limited(connection, to_the_end=True, what="export"):
         run_id = runs.latest_run(connection, name)
         exported = export.reid_test(connection, run_id, min_quality)
         question = {"set": name, "run": run_id, "out": _write(exported, out)}
@@ -53,7 +54,7 @@ def export_reid_test(
 
 def export_matches(engine: Engine, name: str, out: Path | None) -> export.Exported:
     """Every match of the newest run of a set as CSV; written to a file where one is named."""
-    with engine.begin() as connection:
+    with engine.begin() as connection, limited(connection, to_the_end=True, what="export"):
         run_id = runs.latest_run(connection, name)
         exported = export.matches(connection, run_id)
         question = {"set": name, "run": run_id, "out": _write(exported, out)}
@@ -82,7 +83,7 @@ def export_classification(
     with engine.begin() as connection:
         row = collection_named(connection, collection)
     chosen_model = chosen(engine, model)
-    with engine.begin() as connection:
+    with engine.begin() as connection, limited(connection, to_the_end=True, what="export"):
         exported = export.classification(connection, chosen_model, row)
         write_whole(out, exported.text.encode())
         record(

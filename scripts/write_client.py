@@ -133,7 +133,7 @@ def parts_of(operation: dict[str, Any], schemas: dict[str, Any]) -> tuple[list[s
         schemas.setdefault(name, body)
         needed = schemas[name].get("required")
         arguments.append(f"body: {name}" + ("" if needed else " | None = None"))
-        sent.append("body=body")
+        sent.append("body=body" if needed else "body=body or {}")
     if FORM in bodies:
         arguments.append("images: Sequence[tuple[str, bytes]] = ()")
         sent.append("images=images")

@@ -209,7 +209,9 @@ class Client:
 
     def run_query_set(self, name: str, body: RunBody | None = None) -> RunSummary:
         """Answer every query of a set and keep the run."""
-        return self._json(RunSummary, "POST", f"/api/v1/query-sets/{_step(name)}/runs", body=body)
+        return self._json(
+            RunSummary, "POST", f"/api/v1/query-sets/{_step(name)}/runs", body=body or {}
+        )
 
     def run_matches(
         self, run_id: int, *, limit: int | None = None, cursor: str | None = None

@@ -200,3 +200,33 @@ def test_the_page(slow: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert response.status_code == 503
     assert "a statement took longer than 300 ms" in response.text
     assert page.get("/health").status_code == 200
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["evaluate", "reid", "--query", "gallery", "--gallery", "gallery"], "evaluation"),
+        (["evaluate", "attributes", "--collection", "gallery", "--annotations"], "evaluation"),
+        (["export", "classification", "--collection", "gallery", "--out"], "export"),
+    ],
+)
+def test_whatever_reads_a_gallery_has_the_limit(
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    what: str,
+) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text("1.jpg\n")
+    monkeypatch.setenv("REID_DATABASE_URL", database_url)
+    monkeypatch.setenv("REID_STATEMENT_TIMEOUT", "0.3")
+    started = time.monotonic()
+    assert run([*words, *([str(file)] if words[-1].startswith("--") else [])]) == 1
+    assert time.monotonic() - started < 50
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        f"reid: the {what} was stopped: a statement took longer than 300 ms; "
+        "raise REID_STATEMENT_TIMEOUT (seconds; 0 is no limit)"
+    )
