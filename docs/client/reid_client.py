@@ -36,7 +36,7 @@ class Problem(Exception):
 AddQueriesBody = TypedDict("AddQueriesBody", {"collections": Required[list[str]], "image_ids":
     list[int], "where": str | None, "max_distance": float | Literal['auto'] | None, "limit": int |
     None, "not_same_camera": bool, "no_duplicates": bool, "model": str | None, "name":
-    Required[str]}, total=False)
+    Required[str], "rerank": bool}, total=False)
 BatchBody = TypedDict("BatchBody", {"collections": Required[list[str]], "image_ids": list[int],
     "where": str | None, "max_distance": float | Literal['auto'] | None, "limit": int | None,
     "not_same_camera": bool, "no_duplicates": bool, "model": str | None, "embeddings":
@@ -77,7 +77,7 @@ SearchBody = TypedDict("SearchBody", {"collections": Required[list[str]], "image
     bool, "purpose": str | None}, total=False)
 StoredQuestion = TypedDict("StoredQuestion", {"queries": int, "galleries": list[str], "filter": str
     | None, "max_distance": float | Literal['auto'] | None, "limit": int | None, "not_same_camera":
-    bool, "no_duplicates": bool}, total=False)
+    bool, "no_duplicates": bool, "rerank": bool}, total=False)
 Unusable = TypedDict("Unusable", {"name": str, "reason": str}, total=False)
 Verdict = TypedDict("Verdict", {"set": str, "query": str, "image_id": int, "verdict":
     Literal['confirmed', 'rejected'], "changed": bool, "replaced": Literal['confirmed', 'rejected']

@@ -22,7 +22,7 @@ from query_sets.set_rows import NewImage, NewQuery, add_queries
 from search import answering, query_images
 from search.answering import MeansChanged, search
 from search.exact import answer_one
-from search.query_images import Embedded, EmbeddedImage, as_queries, stored_image
+from search.query_images import Embedded, EmbeddedImage, as_queries, stored_images
 from search.question import Question, Scope
 from search.request import SearchRequest
 from tests.fakes import (
@@ -214,7 +214,7 @@ def test_a_set_is_compared_as_a_search_is(
     with engine.connect() as connection:
         model = model_named(connection, "fake")
         means = centring.means_of(connection, model.id, [station.id])
-    own = stored_image(engine, model, 5)
+    own = stored_images(engine, model, [5])[0][0]
     scope, question = Scope(model, (station,)), Question(limit=60)
     with engine.begin() as connection:
         file, kept = as_queries(
@@ -233,7 +233,7 @@ def test_a_set_is_compared_as_a_search_is(
     centre(engine, "fake")  # the means are made anew: the set follows
     with engine.begin() as connection:
         model = model_named(connection, "fake")
-        own = stored_image(engine, model, 5)
+        own = stored_images(engine, model, [5])[0][0]
         pair = [sent(query_D, "q.jpg", camid), own]
         people_ = as_queries(connection, model, [station.id], pair)
         run_set(connection, "set", model)
