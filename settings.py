@@ -37,8 +37,8 @@ class Settings:
 
         return cls(
             home=os.environ.get("REID_HOME") or None,
-            database_url=os.environ.get("REID_DATABASE_URL") or None,
-            direct_url=os.environ.get("REID_DIRECT_URL") or None,
+            database_url=text("DATABASE_URL") or None,
+            direct_url=text("DIRECT_URL") or None,
             read_only=text("READ_ONLY").lower() not in _NO,
             statement_timeout=text("STATEMENT_TIMEOUT"),
             decode_seconds=text("DECODE_SECONDS"),

@@ -28,6 +28,7 @@ from db.session import session_of
 from db.upgrade import install_pgvector, upgrade
 from errors import UsageError
 from files import stream_of, whole_file
+from settings import Settings
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def client_access() -> tuple[str, dict[str, str]]:
     Command lines can be read by every user of the machine.
     """
     # a pooler that lends sessions serves neither psql nor pg_dump
-    given = os.environ.get("REID_DIRECT_URL") if resolve().url else None
+    given = Settings.from_environment().direct_url if resolve().url else None
     given = DatabaseAddress(Path(), given).libpq_url() if given else libpq_url()
     url = make_url(given)
     secret = url.password or url.query.get("password")

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.audit import record
+from db.pooler import own_sessions
 from db.spelling import as_stored
 from errors import UsageError
 from gallery import erase_rows, retention_rows, scrub
@@ -151,7 +152,8 @@ def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
         queries = len(retention_rows.old_queries(connection, wanted))
         if not (images or queries):
             return Removed()
-        scrub.set_pending(connection)
+        with own_sessions(engine, "retention"):  # which VACUUM needs: asked before anything goes
+            scrub.set_pending(connection)
         question = {**asdict(wanted), "images": len(images), "queries": queries}
         record(connection, "retention run", question, result_ids=images)
     done, total = 0, len(images) + queries
