@@ -8,7 +8,7 @@ from errors import ReidError, UsageError
 from files import CannotWrite
 from inference import reference
 from inference.openvino_engine import TOLERANCE, OpenVinoNetwork, RuntimeRefused
-from inference.ready import has_ready_form
+from inference.ready import NoReadyForm, has_ready_form
 from models.checkpoint import Header, content_hash, read_header
 from models.outputs import Network
 from settings import Settings
@@ -67,7 +67,7 @@ def load_network(checkpoint: Path, device: str | None = None, engine: str | None
         return load_with_torch(checkpoint, device)
     try:
         return _load_openvino(checkpoint, header)
-    except (RuntimeRefused, OtherNumbers) as error:
+    except (RuntimeRefused, OtherNumbers, NoReadyForm) as error:
         if asked == "openvino" or not torch_is_here():
             raise
         _log.warning("%s; torch runs it instead", error)
@@ -113,9 +113,8 @@ def load_with_torch(checkpoint: Path, device: str | None) -> Network:
 
 
 def _load_openvino(checkpoint: Path, header: Header) -> Network:
-    expected = _reference(checkpoint, header)
     network = OpenVinoNetwork(checkpoint, header)
-    check(network, expected, checkpoint)
+    check(network, _reference(checkpoint, header), checkpoint)
     return network
 
 

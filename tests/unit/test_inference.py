@@ -287,6 +287,8 @@ def test_a_checkpoint_with_tensors_that_nobody_knows_is_left_to_torch(copied: Pa
     save_file({**tensors, "trunk.extra": tensors["neck.bias"]}, copied, to_metadata(header))
     with pytest.raises(NoReadyForm, match=r"this version knows no use for its trunk\.extra"):
         ready_form(copied, header)
+    with pytest.raises(NoReadyForm):
+        load_network(copied, "cpu", "openvino")
     del tensors["neck.bias"]
     save_file(tensors, copied, to_metadata(header))
     with pytest.raises(BadCheckpoint, match="does not hold the weights of joint-mobilenet_v2"):
