@@ -6,19 +6,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from db.each import plain_text, store_each
 from db.spelling import one_form
 from errors import ReidError
 from gallery import last_look, manifest
-from gallery.collections import CollectionRow, lock_collections, mark_missing
+from gallery.collections import (
+    CollectionRow,
+    UnknownCollection,
+    collection_named,
+    lock_collections,
+    mark_missing,
+)
 from gallery.image_facts import ToldFacts, correct
 from gallery.manifest import FileFacts, Known
 from images.facts_file import Told
 from images.leftovers import leftover
-from images.listing import KINDS, SUFFIXES, FoundFile, Key, Listing, suffix_of
+from images.listing import KINDS, SUFFIXES, FoundFile, Key, Listing, NothingToIngest, suffix_of
 from images.names import facts_of
+from images.sources.base import GoneSource
 from images.sources.open import is_folder, opened
 from images.walk import NoSuchFolder, file_path
 
@@ -58,6 +65,7 @@ def register_files(
     listing: Listing,
     *,
     told: Mapping[str, Told] | None = None,
+    elsewhere: "Elsewhere | None" = None,
     leave: Collection[Key] = (),
     overwrite: bool = False,
     allow_any_shape: bool = False,
@@ -68,7 +76,7 @@ def register_files(
     source that a whole listing lacks are marked missing.
     """
     lock_collections(connection, [collection.id], exclusive=True)
-    listing = _holdable(listing)
+    listing, elsewhere = _holdable(listing), dict(elsewhere or {})
     paths = None if listing.whole else [file.path for file in listing.files]
     known = manifest.known_files(connection, collection.id, model_id, paths)
     result = Registered(
@@ -80,7 +88,7 @@ def register_files(
     fresh, taken_in = [], []
     for file in (_facts(file, told) for file in files):
         row = known.get(file.key)
-        if row and _taken(row, source, file):
+        if row and _taken(row, source, file, elsewhere):
             result.refused[file.path] = _other(collection.name, row.source, source)
             continue
         taken_in.append(file)
@@ -250,18 +258,50 @@ def _facts(file: FoundFile, told: Mapping[str, Told] | None) -> FileFacts:
     return FileFacts(file.path, file.path_raw, file.size_bytes, file.mtime_ns, pid, camid, time)
 
 
-def _taken(row: Known, source: str, file: FileFacts) -> bool:
+Elsewhere = dict[str, "frozenset[str] | None"]
+
+
+def other_sources(
+    engine: Engine, collection_name: str, model_id: int, source: str, listing: Listing
+) -> Elsewhere:
+    """The paths that other sources have now of which the collection has files with these names;
+    None for one that nobody can ask. Each is listed once, and nobody waits for its answer."""
+    with engine.connect() as connection:
+        try:
+            row = collection_named(connection, collection_name)
+        except UnknownCollection:
+            return {}
+        known = manifest.known_files(
+            connection, row.id, model_id, [f.path for f in _holdable(listing).files]
+        )
+    paths: dict[str, list[str]] = {}
+    for (path, _), file in known.items():
+        if file.source != source and not is_folder(file.source):
+            paths.setdefault(file.source, []).append(path)
+    return {name: _paths_of(name, named) for name, named in paths.items()}
+
+
+def _paths_of(source: str, named: Sequence[str]) -> frozenset[str] | None:
+    try:
+        listing = opened(source).listing(named)
+    except (NoSuchFolder, GoneSource, NothingToIngest):
+        return frozenset()
+    except ReidError:
+        return None
+    return frozenset(file.path for file in listing.files).union(listing.refused)
+
+
+def _taken(row: Known, source: str, file: FileFacts, elsewhere: Elsewhere) -> bool:
     """Whether another source's file has this name here. A source that was moved is no other."""
     if row.source == source:
         return False
     if is_folder(row.source):
         return os.path.lexists(file_path(row.source, *file.key))
-    try:
-        return opened(row.source).has(file.key)
-    except NoSuchFolder:
-        return False
-    except ReidError:  # nobody can tell, and nobody's image is given up for a guess
-        return True
+    if row.source not in elsewhere:  # it came in between
+        elsewhere[row.source] = _paths_of(row.source, [file.path])
+    there = elsewhere[row.source]
+    # where nobody can tell, nobody's image is given up for a guess
+    return there is None or file.path in there
 
 
 def _other(collection: str, source: str, new: str) -> str:

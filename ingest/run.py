@@ -16,13 +16,13 @@ from gallery.model_rows import ModelRow
 from gallery.models import chosen, load_network
 from images.decoder_pool import Decoders
 from images.facts_file import read_facts
-from images.sources.open import opened
+from images.sources.open import let_go, opened
 from inference.engines import need_torch
 from ingest.options import Options
 from ingest.ray import cluster
 from ingest.ray.work import work_on_ray
 from ingest.reconnect import CONNECTION_ERRORS, wait_for_database
-from ingest.register import Registered, register_files
+from ingest.register import Registered, other_sources, register_files
 from ingest.worker import Observer, Progress, Worker
 
 OnBatch = Callable[[Progress, int], None]
@@ -107,6 +107,7 @@ def ingest(
     found = opened(str(source))
     listing = found.listing(tuple(told or ()))
     question = {"source": found.name, "collection": collection_name}
+    elsewhere = other_sources(engine, collection_name, model.id, found.name, listing)
     with engine.begin() as connection:
         collection = collections.collection_called(connection, collection_name, options.identities)
         registered = register_files(
@@ -116,6 +117,7 @@ def ingest(
             found.name,
             listing,
             told=told,
+            elsewhere=elsewhere,
             overwrite=options.overwrite,
             allow_any_shape=options.allow_any_shape,
         )
@@ -123,7 +125,9 @@ def ingest(
         about = {**question, "model": model.name, "pending": registered.pending}
         record(connection, "ingest start", about)
     progress = Progress()
-    if not options.enqueue:
+    if options.enqueue:
+        let_go()
+    else:
         progress = _work(engine, model, collection.id, registered, options, on_batch)
     collections.analyze_after(engine, registered.pending)
     _let_go(engine)

@@ -20,6 +20,7 @@ from gallery import manifest
 from gallery.manifest import Claim
 from gallery.store import Batch, Failure
 from images.decoder_pool import Decoders
+from images.sources.open import let_go
 from ingest import pipeline
 from ingest.heartbeat import Heartbeat
 from ingest.pipeline import BatchNetwork, Prepared, Recent
@@ -135,6 +136,7 @@ class Worker:
         if storing:
             storing.result()
             self._report(on_batch)
+        let_go()
         return self.progress
 
     def wait_for_others(self, collection_id: int | None, pause_s: float = 0.5) -> bool:

@@ -63,13 +63,11 @@ class Archive:
         except OSError as error:
             raise UnreadableImage(f"cannot be read: {error.strerror}", "no file") from None
 
-    def has(self, key: Key) -> bool:
-        try:
-            return self._current(key, None).mark(key) is not None
-        except GoneSource:
-            return False
-        except ReidError:
-            return True
+    def let_go(self) -> None:
+        """Closes it, and a temporary copy with it, once nobody reads it; a later reader opens it
+        again."""
+        with self._lock:
+            self._archive = self._seen = None
 
     def _current(self, key: Key, mark: int | None) -> OpenArchive:
         """The archive as it is, if this member is not the one that was listed."""

@@ -29,7 +29,3 @@ class Source(Protocol):
     def read(self, key: Key, mark: int | None) -> bytes:
         """One file's bytes; `mark` is its `mtime_ns` in the listing. Raises UnreadableImage."""
         ...
-
-    def has(self, key: Key) -> bool:
-        """Whether the file is there; True where nobody can tell."""
-        ...

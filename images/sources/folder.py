@@ -1,6 +1,5 @@
 """A folder of this machine as a source."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +20,3 @@ class LocalFolder:
 
     def read(self, key: Key, mark: int | None) -> bytes:  # noqa: ARG002 - what is there counts
         return read_file(file_path(self.name, *key))
-
-    def has(self, key: Key) -> bool:
-        return os.path.lexists(file_path(self.name, *key))

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from threading import Lock
 
-from images.sources.archive import ARCHIVES, is_archive, local_archive
+from images.sources.archive import ARCHIVES, Archive, is_archive, local_archive
 from images.sources.base import Source
 from images.sources.folder import LocalFolder
 from images.walk import NoSuchFolder
@@ -59,3 +59,12 @@ def opened(name: str) -> Source:
         if isinstance(found, LocalFolder):
             return found
         return _OPENED.setdefault(found.name, found)
+
+
+def let_go() -> None:
+    """Closes every archive that is open in this process: after a round of work nobody knows when
+    there will be another one, and a copy of a remote one takes its room until then."""
+    with _OPENING:
+        for source in _OPENED.values():
+            if isinstance(source, Archive):
+                source.let_go()

@@ -87,13 +87,6 @@ class RemoteFolder:
             )
         return data
 
-    def has(self, key: Key) -> bool:
-        try:
-            self._place.files.info(self._path(*key))
-        except Exception as error:
-            return not problem_of(error).gone
-        return True
-
     def _path(self, path: str, raw: bytes | None = None) -> str:
         name = path.encode() if raw is None else raw
         below = quote(name) if self._place.web else name.decode(errors="surrogateescape")
