@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("commands.ingest", "Take person crops into a collection."),
     "match": ("commands.match", "A reviewer's verdicts: confirm, reject, withdraw, list."),
     "model": ("commands.model", "List, add, activate models; show a model's card."),
+    "people": ("commands.people", "Group images into people without names: find, list, export."),
     "query": ("commands.query", "Stored queries: add, list, show, run, diff, remove."),
     "retention": ("commands.retention", "After how many days what is stored goes."),
     "retry": ("commands.status", "Make failed images pending again."),

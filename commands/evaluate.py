@@ -141,6 +141,43 @@ def attributes(
         note(f"warning: {report.unused_rows} rows of {annotations} are for nobody in {collection}")
 
 
+@evaluate.command("people")
+@click.option(
+    "--collection", "collections", multiple=True, required=True, metavar="NAME",
+    help="Grouped together; files without a person are strangers. May be given several times.",
+)  # fmt: skip
+@click.option(
+    "--density", "densities", type=float, multiple=True, metavar="X",
+    help="A Jaccard distance to try, 0 to 1; default: .3 to .6 in steps.",
+)  # fmt: skip
+@click.option(
+    "--precision", type=click.FloatRange(0, 1), metavar="P",
+    help="Say which density is the largest with at least this precision.",
+)  # fmt: skip
+@options.model
+@format_option
+def people(
+    collections: tuple[str, ...],
+    densities: tuple[float, ...],
+    precision: float | None,
+    model: str | None,
+    format_: str,
+) -> None:
+    """How far the groups of `people find` are people: BCubed and adjusted Rand index.
+
+    Beside them what one group an image and one group for all give. Nothing is kept.
+    """
+    from evaluation.evaluate_people import DENSITIES, evaluate_people
+
+    report = evaluate_people(
+        options.database(), collections, densities or DENSITIES, model, wanted=precision
+    )
+    emit(report.to_json(), report.rows(), format_)
+    if precision is not None:
+        said = "no density tried" if report.advised is None else f"--density {report.advised:g}"
+        note(f"a precision of {precision:g}: {said}")
+
+
 _COLUMN_HEADS = {
     "name": "attribute", "accuracy": "accuracy", "majority_accuracy": "majority",
     "balanced_accuracy": "balanced", "majority_balanced_accuracy": "(majority)",

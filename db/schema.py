@@ -9,75 +9,43 @@ from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
-    DateTime,
-    Double,
     ForeignKey,
-    Identity,
     Index,
     LargeBinary,
-    MetaData,
     Sequence,
     SmallInteger,
     Text,
     UniqueConstraint,
     false,
-    func,
     text,
 )
-from sqlalchemy.dialects.postgresql import BIGINT, JSONB, REAL
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import BIGINT, REAL
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from db.schema_base import Base as Base
+from db.schema_base import key_of, moment, own_id
+
 STATES = ("pending", "leased", "done", "failed")
 VERDICTS = ("confirm", "reject")
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way to declare it
-        datetime: DateTime(timezone=True),
-        dict[str, Any]: JSONB,
-        bytes: LargeBinary,
-        str: Text,
-        float: Double,
-    }
-
-
-def _id() -> Mapped[int]:
-    return mapped_column(BIGINT, Identity(always=True), primary_key=True)
-
-
-def _to(target: str, *, ondelete: str = "CASCADE", key: bool = False) -> Mapped[int]:
-    return mapped_column(BIGINT, ForeignKey(target, ondelete=ondelete), primary_key=key)
-
-
-def _now() -> Mapped[datetime]:
-    return mapped_column(server_default=func.now())
 
 
 class Collection(Base):
     """A named set of images. A pid means something within `identities` only."""
 
     __tablename__ = "collection"
-    id: Mapped[int] = _id()
+    id: Mapped[int] = own_id()
     name: Mapped[str] = mapped_column(unique=True)
     identities: Mapped[str] = mapped_column(server_default=text("'default'"))
     revision: Mapped[int] = mapped_column(BIGINT, server_default=text("0"))  # grows with each store
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = moment()
 
 
 class Image(Base):
     """A file of a collection, registered before it is read; facts that reading gives are null."""
 
     __tablename__ = "image"
-    id: Mapped[int] = _id()
-    collection_id: Mapped[int] = _to("collection.id")
+    id: Mapped[int] = own_id()
+    collection_id: Mapped[int] = key_of("collection.id")
     path: Mapped[str]  # relative to the source, with "/"; readable where the name is no UTF-8
     path_raw: Mapped[bytes | None]  # the name's bytes, only where they are no UTF-8
     source: Mapped[str]  # the folder, archive or URL that was ingested; opens it again
@@ -89,7 +57,7 @@ class Image(Base):
     pid: Mapped[int | None]
     camid: Mapped[int | None] = mapped_column(SmallInteger)
     captured_at: Mapped[datetime | None]
-    ingested_at: Mapped[datetime] = _now()
+    ingested_at: Mapped[datetime] = moment()
     missing_since: Mapped[datetime | None]
     __table_args__ = (
         UniqueConstraint("collection_id", "path", "path_raw", postgresql_nulls_not_distinct=True),
@@ -103,8 +71,8 @@ class GalleryCount(Base):
     that it has embedded. The sums are the numbers: see `gallery.counts`."""
 
     __tablename__ = "gallery_count"
-    id: Mapped[int] = _id()
-    collection_id: Mapped[int] = _to("collection.id")
+    id: Mapped[int] = own_id()
+    collection_id: Mapped[int] = key_of("collection.id")
     model_id: Mapped[int | None] = mapped_column(BIGINT, ForeignKey("model.id", ondelete="CASCADE"))
     images: Mapped[int] = mapped_column(BIGINT)
     __table_args__ = (Index(None, "collection_id"), Index(None, "model_id"))
@@ -115,10 +83,10 @@ class LastLook(Base):
     and files that were refused, by path with the reason."""
 
     __tablename__ = "last_look"
-    id: Mapped[int] = _id()
-    collection_id: Mapped[int] = _to("collection.id")
+    id: Mapped[int] = own_id()
+    collection_id: Mapped[int] = key_of("collection.id")
     source: Mapped[str]
-    looked_at: Mapped[datetime] = _now()
+    looked_at: Mapped[datetime] = moment()
     passed_over: Mapped[dict[str, Any]]
     refused: Mapped[dict[str, Any]]
     __table_args__ = (Index(None, "collection_id"),)
@@ -128,7 +96,7 @@ class Thumbnail(Base):
     """A small JPEG of an image, so that pages, sheets and other machines need no file."""
 
     __tablename__ = "thumbnail"
-    image_id: Mapped[int] = _to("image.id", key=True)
+    image_id: Mapped[int] = key_of("image.id", key=True)
     jpeg: Mapped[bytes]
 
 
@@ -136,7 +104,7 @@ class Model(Base):
     """A checkpoint that was registered. Its id stands in every feature that it made."""
 
     __tablename__ = "model"
-    id: Mapped[int] = _id()
+    id: Mapped[int] = own_id()
     name: Mapped[str] = mapped_column(unique=True)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     architecture: Mapped[str]
@@ -150,7 +118,7 @@ class Model(Base):
     cutoffs: Mapped[dict[str, Any]]
     header: Mapped[dict[str, Any]]
     active: Mapped[bool] = mapped_column(server_default=false())
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = moment()
     rerank_max_distance: Mapped[float | None]
     rerank_calibration: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     centred: Mapped[bool] = mapped_column(server_default=false())  # whether embeddings are
@@ -165,8 +133,8 @@ class Feature(Base):
     """What one model says of one image. Narrow, and kept inline: scans read every row."""
 
     __tablename__ = "feature"
-    model_id: Mapped[int] = _to("model.id", key=True)
-    image_id: Mapped[int] = _to("image.id", key=True)
+    model_id: Mapped[int] = key_of("model.id", key=True)
+    image_id: Mapped[int] = key_of("image.id", key=True)
     collection_id: Mapped[int] = mapped_column(BIGINT)
     camid: Mapped[int | None] = mapped_column(SmallInteger)
     labels: Mapped[list[int]] = mapped_column(ARRAY(SmallInteger))
@@ -187,8 +155,8 @@ class CameraMean(Base):
     number of images that it is the mean of; stale once some of them were removed."""
 
     __tablename__ = "camera_mean"
-    model_id: Mapped[int] = _to("model.id", key=True)
-    collection_id: Mapped[int] = _to("collection.id", key=True)
+    model_id: Mapped[int] = key_of("model.id", key=True)
+    collection_id: Mapped[int] = key_of("collection.id", key=True)
     camid: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     images: Mapped[int] = mapped_column(BIGINT)
     mean: Mapped[Any] = mapped_column(VECTOR(512))
@@ -200,8 +168,8 @@ class Task(Base):
     """The manifest: what is to be done, being done, done or failed, for each image and model."""
 
     __tablename__ = "task"
-    model_id: Mapped[int] = _to("model.id", key=True)
-    image_id: Mapped[int] = _to("image.id", key=True)
+    model_id: Mapped[int] = key_of("model.id", key=True)
+    image_id: Mapped[int] = key_of("image.id", key=True)
     state: Mapped[str] = mapped_column(server_default=text("'pending'"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     owner: Mapped[int | None] = mapped_column(BIGINT)  # a worker id while leased
@@ -209,7 +177,7 @@ class Task(Base):
     reason: Mapped[str | None]
     allow_any_shape: Mapped[bool] = mapped_column(server_default=false())
     recompute: Mapped[bool] = mapped_column(server_default=false())
-    updated_at: Mapped[datetime] = _now()
+    updated_at: Mapped[datetime] = moment()
     __table_args__ = (
         CheckConstraint(f"state IN {STATES}", name="state"),
         Index(
@@ -234,17 +202,17 @@ WORKER_IDS = Sequence("worker_id", metadata=Base.metadata)
 
 class QuerySet(Base):
     __tablename__ = "query_set"
-    id: Mapped[int] = _id()
+    id: Mapped[int] = own_id()
     name: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = moment()
 
 
 class Question(Base):
     """What one `query add` asks of all its queries: where to look, filter and limits."""
 
     __tablename__ = "question"
-    id: Mapped[int] = _id()
-    query_set_id: Mapped[int] = _to("query_set.id")
+    id: Mapped[int] = own_id()
+    query_set_id: Mapped[int] = key_of("query_set.id")
     filter: Mapped[dict[str, Any] | None]
     auto_distance: Mapped[bool] = mapped_column(server_default=false())
     max_distance: Mapped[float | None]
@@ -252,23 +220,23 @@ class Question(Base):
     gallery_count: Mapped[int] = mapped_column(SmallInteger)  # a removed one is missed by it
     not_same_camera: Mapped[bool] = mapped_column(server_default=false())
     no_duplicates: Mapped[bool] = mapped_column(server_default=false())
-    created_at: Mapped[datetime] = _now()
+    created_at: Mapped[datetime] = moment()
     rerank: Mapped[bool] = mapped_column(server_default=false())
     __table_args__ = (Index(None, "query_set_id"),)
 
 
 class QuestionGallery(Base):
     __tablename__ = "question_gallery"
-    question_id: Mapped[int] = _to("question.id", key=True)
-    collection_id: Mapped[int] = _to("collection.id", key=True)
+    question_id: Mapped[int] = key_of("question.id", key=True)
+    collection_id: Mapped[int] = key_of("collection.id", key=True)
     __table_args__ = (Index(None, "collection_id"),)
 
 
 class Query(Base):
     __tablename__ = "query"
-    id: Mapped[int] = _id()
-    query_set_id: Mapped[int] = _to("query_set.id")
-    question_id: Mapped[int] = _to("question.id")
+    id: Mapped[int] = own_id()
+    query_set_id: Mapped[int] = key_of("query_set.id")
+    question_id: Mapped[int] = key_of("question.id")
     name: Mapped[str]
     pid: Mapped[int | None]
     camid: Mapped[int | None] = mapped_column(SmallInteger)
@@ -279,8 +247,8 @@ class QueryImage(Base):
     """An image of a query, kept whole enough that its file may go."""
 
     __tablename__ = "query_image"
-    id: Mapped[int] = _id()
-    query_id: Mapped[int] = _to("query.id")
+    id: Mapped[int] = own_id()
+    query_id: Mapped[int] = key_of("query.id")
     position: Mapped[int] = mapped_column(SmallInteger)
     content_hash: Mapped[bytes]
     # only where the image is stored too; a query outlives it, erasure finds both by their hash
@@ -297,8 +265,8 @@ class QueryImage(Base):
 
 class QueryEmbedding(Base):
     __tablename__ = "query_embedding"
-    model_id: Mapped[int] = _to("model.id", key=True)
-    query_image_id: Mapped[int] = _to("query_image.id", key=True)
+    model_id: Mapped[int] = key_of("model.id", key=True)
+    query_image_id: Mapped[int] = key_of("query_image.id", key=True)
     embedding: Mapped[Any] = mapped_column(VECTOR(512))
     __table_args__ = (Index(None, "query_image_id"),)
 
@@ -307,19 +275,19 @@ class Run(Base):
     """One answer to a whole query set. It is stale once a gallery's revision has moved on."""
 
     __tablename__ = "run"
-    id: Mapped[int] = _id()
-    query_set_id: Mapped[int] = _to("query_set.id")
-    model_id: Mapped[int] = _to("model.id")
+    id: Mapped[int] = own_id()
+    query_set_id: Mapped[int] = key_of("query_set.id")
+    model_id: Mapped[int] = key_of("model.id")
     actor: Mapped[str]
     gallery_revisions: Mapped[dict[str, Any]]
-    finished_at: Mapped[datetime] = _now()
+    finished_at: Mapped[datetime] = moment()
     __table_args__ = (Index(None, "query_set_id"), Index(None, "model_id"))
 
 
 class RunQuery(Base):
     __tablename__ = "run_query"
-    run_id: Mapped[int] = _to("run.id", key=True)
-    query_id: Mapped[int] = _to("query.id", key=True)
+    run_id: Mapped[int] = key_of("run.id", key=True)
+    query_id: Mapped[int] = key_of("query.id", key=True)
     max_distance: Mapped[float | None]
     candidates: Mapped[int]
     found: Mapped[int]  # matches at the time: what is removed since is noticed by it
@@ -329,10 +297,10 @@ class RunQuery(Base):
 
 class Match(Base):
     __tablename__ = "match"
-    run_id: Mapped[int] = _to("run.id", key=True)
-    query_id: Mapped[int] = _to("query.id", key=True)
+    run_id: Mapped[int] = key_of("run.id", key=True)
+    query_id: Mapped[int] = key_of("query.id", key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)
-    image_id: Mapped[int] = _to("image.id")
+    image_id: Mapped[int] = key_of("image.id")
     distance: Mapped[float | None]
     rerank_distance: Mapped[float | None]
     __table_args__ = (Index(None, "image_id"), Index(None, "query_id"))
@@ -342,13 +310,13 @@ class Verdict(Base):
     """A reviewer's word on a query and an image; it outlives the run that showed them."""
 
     __tablename__ = "verdict"
-    id: Mapped[int] = _id()
-    query_id: Mapped[int] = _to("query.id")
-    image_id: Mapped[int] = _to("image.id")
+    id: Mapped[int] = own_id()
+    query_id: Mapped[int] = key_of("query.id")
+    image_id: Mapped[int] = key_of("image.id")
     verdict: Mapped[str]
     reviewer: Mapped[str]
     note: Mapped[str | None]
-    decided_at: Mapped[datetime] = _now()
+    decided_at: Mapped[datetime] = moment()
     __table_args__ = (
         CheckConstraint(f"verdict IN {VERDICTS}", name="verdict"),
         UniqueConstraint("query_id", "image_id"),
@@ -356,12 +324,45 @@ class Verdict(Base):
     )
 
 
+class Person(Base):
+    """Somebody whose images were grouped; the number is never given again."""
+
+    __tablename__ = "person"
+    id: Mapped[int] = own_id()
+    found_at: Mapped[datetime] = moment()
+
+
+class PersonImage(Base):
+    """An image of a person, and how sure that is, in [0, 1]."""
+
+    __tablename__ = "person_image"
+    image_id: Mapped[int] = key_of("image.id", key=True)
+    person_id: Mapped[int] = key_of("person.id")
+    confidence: Mapped[float]
+    __table_args__ = (Index(None, "person_id"),)
+
+
+class PersonGrouping(Base):
+    """What the people of some collections were found by; stale once these have moved on."""
+
+    __tablename__ = "person_grouping"
+    id: Mapped[int] = own_id()
+    collection_ids: Mapped[list[int]] = mapped_column(ARRAY(BIGINT))
+    model_id: Mapped[int] = key_of("model.id")
+    centring: Mapped[int] = mapped_column(BIGINT)
+    settings: Mapped[dict[str, Any]]
+    revisions: Mapped[dict[str, Any]]
+    actor: Mapped[str]
+    found_at: Mapped[datetime] = moment()
+    __table_args__ = (Index(None, "model_id"),)
+
+
 class Audit(Base):
     """Who did what, when and why. A trigger refuses changes: rows are only ever added."""
 
     __tablename__ = "audit"
-    id: Mapped[int] = _id()
-    at: Mapped[datetime] = _now()
+    id: Mapped[int] = own_id()
+    at: Mapped[datetime] = moment()
     actor: Mapped[str]
     action: Mapped[str]
     question: Mapped[dict[str, Any]]
@@ -379,7 +380,7 @@ class Tombstone(Base):
     content_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     actor: Mapped[str]
     reason: Mapped[str | None]
-    erased_at: Mapped[datetime] = _now()
+    erased_at: Mapped[datetime] = moment()
 
 
 class Setting(Base):

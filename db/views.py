@@ -42,13 +42,15 @@ def gallery_view() -> str:
         columns.append(f"CASE {value} END AS {field.name}")
         columns.append(f"CASE {score} END AS {field.name}_score")
     columns += ["f.quality", "f.labels", "f.scores", "f.embedding"]
+    columns += ["p.person_id AS person", "p.confidence AS person_confidence"]
     listed = ",\n    ".join(columns)
     return (
         f"CREATE VIEW gallery AS\nSELECT\n    {listed}\n"
         "FROM feature f\n"
         "JOIN model m ON m.id = f.model_id AND m.active\n"
         "JOIN image i ON i.id = f.image_id\n"
-        "JOIN collection c ON c.id = i.collection_id"
+        "JOIN collection c ON c.id = i.collection_id\n"
+        "LEFT JOIN person_image p ON p.image_id = i.id"
     )
 
 

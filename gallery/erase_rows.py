@@ -179,8 +179,11 @@ def remove_tombstones(connection: Connection, hashes: Sequence[bytes]) -> int:
     return connection.execute(stmt, {"hashes": list(hashes)}).rowcount
 
 
+_EMPTY_PERSONS = text(
+    "DELETE FROM person p WHERE NOT EXISTS (SELECT FROM person_image i WHERE i.person_id = p.id)"
+)
 # by cascade the rows of each image would be looked for on their own, and counted on their own
-_OF_AN_IMAGE = ("verdict", "match", "thumbnail", "feature", "task")
+_OF_AN_IMAGE = ("verdict", "match", "person_image", "thumbnail", "feature", "task")
 
 
 def remove_images(connection: Connection, ids: Sequence[int]) -> None:
@@ -191,6 +194,7 @@ def remove_images(connection: Connection, ids: Sequence[int]) -> None:
     values = {"ids": list(ids)}
     for table in _OF_AN_IMAGE:
         connection.execute(text(f"DELETE FROM {table} WHERE image_id = ANY(:ids)"), values)
+    connection.execute(_EMPTY_PERSONS)
     stmt = text("DELETE FROM image WHERE id = ANY(:ids) RETURNING collection_id")
     for collection_id in sorted(set(connection.scalars(stmt, values))):
         raise_revision(connection, collection_id)

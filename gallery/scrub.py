@@ -20,7 +20,7 @@ from gallery import vector_index
 TABLES = (
     "thumbnail", "query_image", "query_embedding", "image", "task", "verdict", "match",
     "run_query", "run", "last_look", "query", "question", "question_gallery", "query_set",
-    "camera_mean", "feature",
+    "camera_mean", "person_grouping", "person_image", "person", "feature",
 )  # fmt: skip
 PATIENCE_S = 60  # for a table that somebody reads; meanwhile everybody else waits behind us
 _PENDING = "erasure"

@@ -80,9 +80,13 @@ def group(
         raise ValueError(f"expected a density between 0 and 1 and least >= 2: {density}, {least}")
     if len(embeddings_ND) < 2:
         return np.full(len(embeddings_ND), NOBODY)
+    return dense_groups(jaccard_pairs(embeddings_ND, density, told), density, least)
+
+
+def dense_groups(pairs: sparse.csr_array, density: float, least: int) -> Ints:
+    """The groups of `group` in distances that `jaccard_pairs` gave within this density or more."""
     from sklearn.cluster import DBSCAN
 
-    pairs = jaccard_pairs(embeddings_ND, density, told)
     found = DBSCAN(eps=density, min_samples=least, metric="precomputed").fit(
         sparse.csr_matrix(pairs)
     )

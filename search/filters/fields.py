@@ -5,7 +5,7 @@
 | label | the 12 of `vocabulary.FIELDS` | with their words, on the decided labels |
 | score | the 56 of `vocabulary.NAMES` | with a number in [0, 1] |
 | real | quality | with a number; may be unknown |
-| int | camera, pid | with whole numbers; may be unknown |
+| int | camera, pid, person | with whole numbers; may be unknown |
 | text | collection | with a name, case and all |
 | path | path | whole, or by how it starts |
 | time | ingested, taken | with an ISO date or date-time, UTC where no zone is given; taken may be
@@ -21,9 +21,13 @@ from vocabulary import FIELD_BY_NAME, FIELDS, LABEL_OF, NAMES
 
 Kind = Literal["label", "score", "real", "int", "text", "path", "time"]
 
-INT_RANGES = {"camera": (-(2**15), 2**15 - 1), "pid": (-(2**31), 2**31 - 1)}
+INT_RANGES = {
+    "camera": (-(2**15), 2**15 - 1),
+    "pid": (-(2**31), 2**31 - 1),
+    "person": (0, 2**63 - 1),
+}
 OTHERS: dict[str, Kind] = {
-    "quality": "real", "camera": "int", "pid": "int",
+    "quality": "real", "camera": "int", "pid": "int", "person": "int",
     "collection": "text", "path": "path", "ingested": "time", "taken": "time",
 }  # fmt: skip
 FIELD_NAMES = (*FIELD_BY_NAME, *OTHERS)

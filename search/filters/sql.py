@@ -10,6 +10,7 @@ from operator import eq, ge, gt, le, lt
 from typing import Any, assert_never
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
     SmallInteger,
@@ -21,12 +22,13 @@ from sqlalchemy import (
     literal,
     not_,
     or_,
+    select,
     type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, REAL
 from sqlalchemy.types import TypeEngine
 
-from db.schema import Collection, Feature, Image
+from db.schema import Collection, Feature, Image, PersonImage
 from db.spelling import spellings
 from search.filters.leaves import (
     LabelIs,
@@ -93,6 +95,10 @@ def _leaf(leaf: Leaf) -> Condition:
             return _labels(field, values)
         case ScoreCompare(name, op, number):
             return COMPARE[op](SCORES[LABEL_OF[name]], _real(number))
+        case NumberCompare("person", op, number):
+            return _of_persons(COMPARE[op](PersonImage.person_id, literal(number, BigInteger())))
+        case NumberIn("person", numbers):
+            return _of_persons(_one_of(PersonImage.person_id, numbers, BigInteger()))
         case NumberCompare(field, op, number):
             column, type_ = NULLABLE[field]
             bound = _real(number) if field == "quality" else literal(number, type_)
@@ -129,6 +135,11 @@ def _labels(field: str, values: Sequence[str]) -> Condition:
     if "unknown" in values:
         conditions.append(not_(LABELS.overlap(list(label_of.values()))))
     return or_(*conditions)
+
+
+def _of_persons(condition: Condition) -> Condition:
+    """Images of persons that were found: an image in none is of nobody."""
+    return Feature.image_id.in_(select(PersonImage.image_id).where(condition))
 
 
 def _one_of(column: Any, values: Sequence[object], type_: TypeEngine[Any]) -> Condition:

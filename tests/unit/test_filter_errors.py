@@ -12,7 +12,7 @@ from search.filters.tree import from_json
 COLORS = "black, white, red, purple, yellow, gray, blue, green or unknown"
 FIELDS = (
     "gender, age, hair, sleeve, lower_length, lower_type, hat, backpack, bag, handbag, upper_color,"
-    " lower_color, quality, camera, pid, collection, path, ingested and taken"
+    " lower_color, quality, camera, pid, person, collection, path, ingested and taken"
 )
 
 
