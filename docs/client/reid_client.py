@@ -69,7 +69,8 @@ RunMatch = TypedDict("RunMatch", {"query": str, "rank": int, "image_id": int, "c
     "path": str, "distance": float | None, "pid": int | None, "camid": int | None, "verdict":
     Literal['confirmed', 'rejected'] | None}, total=False)
 RunSummary = TypedDict("RunSummary", {"id": int, "model": str, "queries": int, "with_matches": int,
-    "matches": int, "max_distance": float | None, "complete": bool}, total=False)
+    "matches": int, "max_distance": float | None, "complete": bool, "max_distances": list[float |
+    None]}, total=False)
 SearchBody = TypedDict("SearchBody", {"collections": Required[list[str]], "image_ids": list[int],
     "where": str | None, "max_distance": float | Literal['auto'] | None, "limit": int | None,
     "not_same_camera": bool, "no_duplicates": bool, "model": str | None, "rerank": bool,

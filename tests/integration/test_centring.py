@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from db.arrays import vector_from_send
 from gallery import centring
@@ -22,7 +22,7 @@ from query_sets.set_rows import NewImage, NewQuery, add_queries
 from search import answering, query_images
 from search.answering import MeansChanged, search
 from search.exact import answer_one
-from search.query_images import Embedded, EmbeddedImage, as_queries, stored_images
+from search.query_images import EmbeddedImage, as_queries, stored_images
 from search.question import Question, Scope
 from search.request import SearchRequest
 from tests.fakes import (
@@ -250,14 +250,16 @@ def test_an_answer_is_of_one_centring(engine: Engine, monkeypatch: pytest.Monkey
     centre(engine, "fake", wanted=True)
     request = SearchRequest(("station",), image_ids=(5,))
     assert len(search(engine, request).answers) == 1
-    read = query_images.stored_images
+    read = query_images.images_of
 
-    def read_then_centre(engine: Engine, model: ModelRow, image_ids: tuple[int, ...]) -> Embedded:
-        found = read(engine, model, image_ids)
+    def read_then_centre(
+        connection: Connection, model: ModelRow, image_ids: tuple[int, ...]
+    ) -> list[EmbeddedImage]:
+        found = read(connection, model, image_ids)
         centre(engine, "fake")
         return found
 
-    monkeypatch.setattr(answering, "stored_images", read_then_centre)
+    monkeypatch.setattr(answering, "images_of", read_then_centre)
     with pytest.raises(MeansChanged) as caught:
         search(engine, request)
     assert str(caught.value) == (
