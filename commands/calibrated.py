@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def explain(done: "Calibrated") -> None:
-    """On what the limit was chosen, what it gives, and what was changed."""
+    """Print what the limit was chosen on, what it gives, and what was changed."""
     from evaluation.calibrate_verdicts import VerdictReport
 
     found = done.report.calibration

@@ -87,7 +87,7 @@ _NAMES = (
 
 
 def question(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where to look, filter, limits and model, given to `function` as one argument `request`."""
+    """Add the options of a search to `function`, which gets them as one argument `request`."""
 
     @wraps(function)
     def with_request(**given: Any) -> Any:

@@ -18,7 +18,7 @@ _CHANGE_COLUMNS = (
 
 
 def emit_diff(found: "RunDiff", format_: str) -> None:
-    """For people a row a query and a last one for all queries, for programs a row a change."""
+    """Print a row a query and a last one for all queries, for programs a row a change."""
     if format_ == "table":
         emit(None, [*_count_rows(found), _last_row(found)], format_, columns=_COUNT_COLUMNS)
         _note_diff(found)

@@ -23,7 +23,7 @@ _ACTING: ContextVar[str | None] = ContextVar("acting", default=None)
 
 @contextmanager
 def acting_as(label: str | None) -> Iterator[None]:
-    """Within it, this thread or task acts for somebody else than the user who runs the process:
+    """Act for somebody else than the user who runs the process, in this thread or task:
     whoever signed in to the page. None changes nothing."""
     token = _ACTING.set(label or _ACTING.get())
     try:

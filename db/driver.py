@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 
 def driver_of(connection: Connection) -> "psycopg.Connection[Any]":
-    """Of a connection of the pool, or one that was taken out of it."""
+    """Return the psycopg connection of one that is in the pool, or was taken out of it."""
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, psycopg.Connection)
     return driver

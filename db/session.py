@@ -95,7 +95,7 @@ class Session:
 
 
 def session_of(connection: Connection) -> Session:
-    """Also of a connection that was taken out of its pool."""
+    """Return what was found out about a connection's session, also of one taken out of its pool."""
     session = connection.info["session"]
     assert isinstance(session, Session)
     return session
@@ -196,7 +196,7 @@ def _schema(path: list[str], ours: list[str], vector: str | None) -> str:
 
 
 def _set_local(connection: Connection) -> None:
-    """As `begin_session` does, for one transaction."""
+    """Set what `begin_session` sets, for one transaction."""
     driver = connection.connection.dbapi_connection
     assert isinstance(driver, psycopg.Connection)
     driver.execute(_PIN.format(local="true"))

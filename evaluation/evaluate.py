@@ -24,7 +24,8 @@ def reid(
     candidates: int | None = None,
     where: str | None = None,
 ) -> ReidReport:
-    """With `where`, gallery images that do not pass this filter stand at the end of every list.
+    """Evaluate searching. With `where`, gallery images that do not pass stand at the end of each
+    list.
 
     Raises UnknownCollection, CannotEvaluate, BadQuestion, BadFilter.
     """

@@ -194,7 +194,7 @@ class ReidTask:
             yield int(row), distances_G + _BEYOND * self.aside_G, same_person_G, dropped_G
 
     def trained_on(self) -> TrainedOn:
-        """Who of the queries' people may have been in the model's training."""
+        """Return which of the queries' people may have been in the model's training."""
         own = self.query.identities
         trained, space = self.model.trained_on(own)
         evaluated = set(self.queries.pids_G[self.rows_Q].tolist())

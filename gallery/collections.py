@@ -74,7 +74,7 @@ def collection_named(connection: Connection, name: str) -> CollectionRow:
 
 
 def collections_named(connection: Connection, names: tuple[str, ...]) -> list[CollectionRow]:
-    """In the order given, each once; by one statement. Raises UnknownCollection."""
+    """Look up collections by name, in the order given, each once. Raises UnknownCollection."""
     found = {row.name: row for row in _rows(connection, Collection.name.in_(names))}
     return [found.get(name) or collection_named(connection, name) for name in dict.fromkeys(names)]
 
@@ -116,7 +116,7 @@ _LOCK = 0x5E1DC  # the advisory locks' first key: "a collection of Reid search"
 def lock_collections(
     connection: Connection, collection_ids: Iterable[int], *, exclusive: bool
 ) -> None:
-    """Waits until nobody else holds these collections, or nobody alone; until the transaction ends.
+    """Lock collections until the transaction ends, exclusively or shared.
 
     Registering, pruning and removing want a collection alone. Storing and running share it. Each
     takes it before any row: their orders of rows differ, and would meet in deadlocks.

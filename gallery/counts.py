@@ -37,7 +37,7 @@ _WAITING = text(
 
 
 def counts(connection: Connection, model_id: int, collection_ids: list[int]) -> Counts:
-    """Of the images of some collections together."""
+    """Count the images of some collections together."""
     values = {"model": model_id, "collections": collection_ids}
     images, embedded = connection.execute(_EMBEDDED, values).one()
     if images == embedded:  # the usual case, and nothing can have failed

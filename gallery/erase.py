@@ -59,7 +59,8 @@ class ErasureRequest:
         return bool(self.image_ids or self.collections or self.files)
 
     def question(self) -> dict[str, Any]:
-        """For the audit log, which outlives what is erased: no name of a file, and no hash."""
+        """Describe the request for the audit log, which outlives what is erased: no file name, no
+        hash."""
         said = {
             "images": len(self.image_ids),
             "collections": list(self.collections),

@@ -60,7 +60,7 @@ class Extent:
 
 
 def lock_everything(connection: Connection) -> None:
-    """Waits until nobody stores, registers or runs; until the transaction ends. Before any row."""
+    """Lock every collection until the transaction ends; to be called before any row is touched."""
     lock_collections(connection, (row.id for row in all_collections(connection)), exclusive=True)
 
 
@@ -81,7 +81,8 @@ _ASKED_FOR = (
 
 
 def contents_of(connection: Connection, named: Named) -> Contents:
-    """Of a person that is named, the pictures of stored queries for them too."""
+    """Find the contents that are named; of a person, also the pictures of stored queries for
+    them."""
     values = {
         "ids": list(named.image_ids),
         "collections": list(named.collection_ids),
@@ -114,12 +115,13 @@ _QUERIES = "SELECT DISTINCT query_id FROM query_image WHERE content_hash = ANY(:
 
 
 def image_ids_of(connection: Connection, contents: Contents) -> list[int]:
-    """Of every image with one of these contents, and of the unread ones; in order."""
+    """Return the ids of every image with one of these contents, and of the unread ones; in
+    order."""
     return list(connection.scalars(text(f"{_IMAGES} ORDER BY id"), contents.values()))
 
 
 def query_ids_of(connection: Connection, contents: Contents) -> list[int]:
-    """Of every stored query with an image of one of these contents; in order."""
+    """Return the ids of every stored query with an image of one of these contents; in order."""
     stmt = text(f"{_QUERIES} ORDER BY query_id")
     return list(connection.scalars(stmt, {"hashes": list(contents.hashes)}))
 

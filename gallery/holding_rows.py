@@ -21,7 +21,7 @@ class Holding:
 
 
 def holdings(connection: Connection, collection_id: int | None = None) -> list[Holding]:
-    """Of all collections by name, or of one."""
+    """Count what is in all collections, by name, or in one."""
     rows = connection.execute(
         text(
             "SELECT c.name, c.identities, count(i.id),"

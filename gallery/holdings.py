@@ -69,7 +69,7 @@ def _held(connection: Connection, model: ModelRow, collection_id: int | None) ->
 
 
 def states_of(engine: Engine, name: str) -> States:
-    """Cheaper than `held`: for whoever asks every other second. Raises UnknownCollection."""
+    """Count a collection's files by state; cheaper than `held`. Raises UnknownCollection."""
     with engine.connect() as connection:
         one = collection_named(connection, name).id
         return States(tuple(manifest.state_counts(connection, one)))

@@ -81,7 +81,7 @@ def refused_items(connection: Connection, collection_id: int | None = None) -> l
 def by_collection(
     connection: Connection, collection_id: int | None = None
 ) -> dict[str, tuple[dict[str, int], int]]:
-    """By name of a collection: files passed over by kind, and the number of refused ones."""
+    """Return, by collection, the files passed over by kind and the number of refused ones."""
     rows = connection.execute(_BY_COLLECTION, {"collection": collection_id})
     return {row.collection: (dict(row.passed_over), int(row.refused)) for row in rows}
 

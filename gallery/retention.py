@@ -141,7 +141,7 @@ def run(engine: Engine, on_step: OnStep | None = None) -> Removed:
 
 
 def remove_old(engine: Engine, on_step: OnStep | None = None) -> Removed:
-    """Of images and stored queries alone; costs one statement where no term is set."""
+    """Remove old images and stored queries; costs one statement where no term is set."""
     with engine.begin() as connection:
         sweep(connection)
         wanted = retention_rows.terms(connection)

@@ -41,7 +41,7 @@ class Terms:
 
     @property
     def longest(self) -> int:
-        """Of all terms of images; 0 without any."""
+        """Return the longest term of images; 0 without any."""
         return max([self.days or 0, *self.collections.values()])
 
 

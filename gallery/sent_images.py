@@ -59,7 +59,7 @@ def forget(connection: Connection, image_id: int) -> bool:
 
 
 def uploads_folder(collection: CollectionRow) -> Path:
-    """Where the images lie that were sent into a collection."""
+    """Return the folder of the images that were sent into a collection."""
     return default_home().resolve() / "uploads" / str(collection.id)
 
 

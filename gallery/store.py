@@ -240,7 +240,7 @@ def _share_features(
 def stored_twins(
     connection: Connection, model_id: int, hashes: Sequence[bytes]
 ) -> dict[bytes, int]:
-    """By content hash, an image whose features for this model are stored."""
+    """Return, by content hash, an image whose features for this model are stored."""
     rows = connection.execute(
         text(
             "SELECT DISTINCT ON (i.content_hash) i.content_hash, i.id FROM image i"

@@ -62,7 +62,7 @@ def name_of(model_id: int) -> str:
 
 
 def indexes(connection: Connection) -> dict[int, IndexRow]:
-    """By model id, the indexes that are there, whole or not."""
+    """Return the indexes that are there, whole or not, by model id."""
     rows = connection.execute(
         text(
             "SELECT c.relname, i.indisvalid, pg_relation_size(c.oid) AS size,"

@@ -61,7 +61,7 @@ class Listing:
 
 
 def suffix_of(path: str) -> str:
-    """In lower case, with its dot; empty where there is none.
+    """Return a name's suffix in lower case, with its dot; empty where there is none.
 
     >>> suffix_of("a.b/c.JPeG")
     '.jpeg'

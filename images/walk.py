@@ -18,7 +18,7 @@ class NoSuchFolder(UsageError):
 
 
 def file_path(source: str, path: str, path_raw: bytes | None) -> bytes:
-    """Where the file is on this machine."""
+    """Return where the file is on this machine."""
     return os.path.join(os.fsencode(source), path_raw if path_raw is not None else path.encode())
 
 

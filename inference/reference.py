@@ -50,7 +50,7 @@ class Difference:
 
 
 def path_beside(checkpoint: Path) -> Path:
-    """Where a checkpoint's reference lies."""
+    """Return where a checkpoint's reference lies."""
     return checkpoint.with_suffix(".reference.json")
 
 
@@ -117,7 +117,7 @@ def write(path: Path, reference: Reference) -> None:
 
 
 def read(path: Path, checkpoint_hash: str) -> Reference | None:
-    """None where there is no reference of this checkpoint that this version understands."""
+    """Read a checkpoint's reference; None where there is none that this version understands."""
     try:
         value = json.loads(path.read_bytes())
         if (value["patterns"], value["checkpoint"]) != (PATTERNS, checkpoint_hash):

@@ -52,7 +52,7 @@ class Progress:
 
 
 class Observer:
-    """Is told what a worker does, on whichever thread does it; this one does not care."""
+    """Callbacks for worker events; the default does nothing. May be called from any thread."""
 
     def waits(self, step: str, images: int) -> None:
         """So many images more, or fewer, are ready for "inference" or for "store"."""
@@ -61,7 +61,7 @@ class Observer:
         """A batch's "read", "decode", "inference" or "store"."""
 
     def settled(self, batch: Batch, settled: set[int]) -> None:
-        """Of a batch these images were settled."""
+        """Called when images of a batch are done; the default does nothing."""
 
 
 class Worker:

@@ -171,7 +171,7 @@ class LimitCurve:
         return self._at(int(np.argmax(f1_P)))
 
     def crossing(self) -> Point:
-        """Where the densities of the two kinds of pairs cross, each with an area of 1.
+        """Return where the densities of the two kinds of pairs cross, each with an area of 1.
 
         Taken as the limit with the least sum of the two error rates (missed pairs of one person,
         accepted pairs of strangers): there the sum stops falling and starts to rise, so the two

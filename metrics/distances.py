@@ -34,7 +34,7 @@ def squared_blocks(rows_ND: FloatRows, gallery_GD: FloatRows) -> Iterator[Floats
 
 
 def squared_rows(rows_ND: FloatRows, gallery_GD: FloatRows) -> Iterator[Floats64]:
-    """As `squared_blocks`, one row (G,) at a time."""
+    """Yield what `squared_blocks` does, one row (G,) at a time."""
     for squares_BG in squared_blocks(rows_ND, gallery_GD):
         yield from squares_BG
 

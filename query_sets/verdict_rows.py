@@ -72,8 +72,8 @@ def stored_query(connection: Connection, set_name: str, name: str) -> StoredQuer
 
 
 def lock_query(connection: Connection, query: StoredQuery) -> None:
-    """Until the transaction ends, none of the query's images is removed, and no other reviewer
-    changes its verdicts. Raises UnknownQuery where it was removed meanwhile."""
+    """Lock a query: until the transaction ends, none of its images is removed, and no other
+    reviewer changes its verdicts. Raises UnknownQuery where it was removed meanwhile."""
     lock_collections(connection, query.gallery_ids, exclusive=False)
     stmt = select(Query.id).where(Query.id == query.id).with_for_update(key_share=True)
     if connection.scalar(stmt) is None:
@@ -170,7 +170,7 @@ def give(
     reviewer: str,
     note: str | None,
 ) -> set[int]:
-    """Lets `verdict`, confirm or reject, stand on these images; gives those where that is new.
+    """Store a verdict, confirm or reject, on these images; return those where that is new.
 
     Without a note, an equal verdict keeps the note that it had; a contrary one drops it.
     """

@@ -41,7 +41,7 @@ def decide(
     engine: Engine, set_name: str, query_name: str, images: Sequence[str], said: str,
     note: str | None = None,
 ) -> Decided:  # fmt: skip
-    """Lets a verdict, confirmed or rejected, stand on images: all of them, or with an error none.
+    """Store a verdict, confirmed or rejected, on all of the images, or with an error on none.
 
     Raises UnknownQuerySet, UnknownQuery, NotInGallery, AmbiguousImage, UsageError for a long note.
     """

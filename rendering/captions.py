@@ -42,7 +42,7 @@ class Attribute:
 
     @property
     def phrase(self) -> str:
-        """As short as it can be said: "female", "upper red", "long hair", "no hat"."""
+        """Say an attribute as shortly as possible: "female", "upper red", "long hair", "no hat"."""
         if "yes" in FIELD_BY_NAME[self.name].values:
             return {"yes": self.name, "no": f"no {self.name}"}.get(self.value, self.value)
         return PHRASES.get(self.name, "{}").format(self.value)

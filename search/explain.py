@@ -42,7 +42,7 @@ class Explanation:
         return asdict(self)
 
     def lines(self) -> Iterator[str]:
-        """For people to read, one fact a line; the statement takes several."""
+        """Yield lines for people to read, one fact a line; the statement takes several."""
         yield f"filter: {self.filter or 'none, every image passes'}"
         yield f"rows: {self.passed:,} passed, the planner expected {self.estimated:,}"
         yield f"distance: {self.max_distance}"
@@ -63,7 +63,7 @@ def explain(
     answer: Answer,
     embedding_seconds: float | None = None,
 ) -> Explanation:
-    """Of an answer that was given on this connection; `embedding_seconds` went before it."""
+    """Explain an answer that was given on this connection; `embedding_seconds` went before it."""
     work = answer.work
     assert work is not None and work.statement is not None
     index = work.route.index

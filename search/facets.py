@@ -65,7 +65,7 @@ def joined(parts: Sequence[Filter]) -> Filter | None:
 
 
 def facet_counts(connection: Connection, scope: Scope, filter: Filter | None) -> Counts:
-    """For each field, `{word: images}`, in one statement.
+    """Count, for each field, `{word: images}`, in one statement.
 
     The rows are read once and grouped by their labels: of these combinations there are far fewer
     than images, and the conditions are asked of them alone.

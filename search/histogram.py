@@ -60,7 +60,7 @@ def histogram(
     query: QueryPerson,
     limit: float | None = None,
 ) -> Histogram:
-    """Of every image that passes the question's filter, however far: its limits do not count."""
+    """Count every image that passes the question's filter by distance; its limits do not count."""
     rows = passing(scope, question, exact_distance_to(query).label("distance"))
     passed = for_query(rows, question, query).cte("passed").prefix_with("MATERIALIZED")
     distance = passed.c.distance

@@ -59,9 +59,9 @@ def drop(engine: Engine, model_name: str | None) -> bool:
 
 
 def status(engine: Engine) -> list[dict[str, Any]]:
-    """Of every model: `{"model", "state", "images", "size_bytes", "breadth", "recall", "queries",
-    "rows", "build_seconds", "measured_at"}`; `rows` is how many images it had when recall was
-    measured.
+    """Describe the index of every model: `{"model", "state", "images", "size_bytes", "breadth",
+    "recall", "queries", "rows", "build_seconds", "measured_at"}`; `rows` is how many images it had
+    when recall was measured.
 
     `state` is none, ready, or unfinished: being built, or broken off.
     """

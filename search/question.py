@@ -61,7 +61,7 @@ class Question:
 
     @property
     def max_distance_from(self) -> LimitFrom | None:
-        """Where the distance limit came from, None where there is none."""
+        """Return where the distance limit came from, None where there is none."""
         if self.max_distance is None:
             return None
         return "auto" if self.auto_distance else "given"

@@ -40,7 +40,7 @@ class Estimate:
 
     @property
     def share(self) -> float:
-        """In [0, 1]; 0 for a scope without rows."""
+        """Return the share that passes, in [0, 1]; 0 for a scope without rows."""
         return min(1.0, self.rows / self.total) if self.total else 0.0
 
 
@@ -71,7 +71,8 @@ def estimate(
     *,
     pages: int = PAGES,
 ) -> Estimate:
-    """Of the question's filter and, with a query, of what the question leaves out for it.
+    """Estimate how many rows pass the filter and, with a query, what the question leaves out for
+    it.
 
     Within a factor of three where a thousandth of the rows or more pass. Of pid, path and ingest
     time a share below 1 in 200 is the planner's; so is it where the scope is a small part of a

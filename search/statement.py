@@ -113,7 +113,7 @@ def closest(
     *,
     counted: bool,
 ) -> TextualSelect:
-    """Of the rows that pass, those that may be within the limits: what a match shows, their
+    """Select, of the rows that pass, those that may be within the limits: what a match shows, their
     embedding as `bytes`, their `distance`, in any order.
 
     Narrow rows are compared first, the rest is looked up for those that are left. `counted`, each
@@ -138,7 +138,7 @@ def closest(
 
 
 def proposed(filtered: Select[Any], query: QueryPerson, number: int) -> TextualSelect:
-    """Of the rows that pass, those that the approximate index holds for the closest, told as by
+    """Select, of the rows that pass, those that the approximate index holds for the closest, as by
     `closest`; their `distance` is that of 16-bit numbers."""
     halves = HALFVEC(len(query.embedding_D))
     value = bindparam(_QUERY, query.embedding_D.tolist(), type_=_Vector(len(query.embedding_D)))

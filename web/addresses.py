@@ -27,7 +27,7 @@ def to(path: str) -> str:
 
 @contextmanager
 def below(given: str) -> Iterator[None]:
-    """Within it, addresses begin with a prefix."""
+    """Let addresses begin with a prefix, within the context."""
     token = _PREFIX.set(given)
     try:
         yield

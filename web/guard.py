@@ -95,8 +95,8 @@ class Guard:
         return self._too_often(request, who) or self._without_right(request, who)
 
     def _too_often(self, request: Request, who: Who | None) -> Response | None:
-        """Who was wrong about the token too often waits even with the right one: else guessing
-        would go on. A session that is open stays open."""
+        """After too many wrong tokens an address is locked out, even with a valid one: else
+        guessing would go on. A session that is open stays open."""
         address, rates = address_of(request), self.state.rates
         if bearer(request) is not None or path_of(request.scope) == "/login":
             if who is None and bearer(request) is not None:

@@ -29,7 +29,7 @@ class KeptAnswers:
         return key
 
     def get(self, key: str) -> Picture | None:
-        """None where it is not kept any more."""
+        """Return a kept answer, None where it is not kept any more."""
         with self._lock:
             self._forget()
             found = self._kept.get(key)

@@ -58,7 +58,7 @@ class PublicUrl:
 
     @property
     def origin(self) -> str:
-        """As a browser writes it into `Origin`."""
+        """Return the origin as a browser writes it into `Origin`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.port == DEFAULT_PORTS[self.scheme]
         return f"{self.scheme}://{host}" + ("" if usual else f":{self.port}")

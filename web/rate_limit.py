@@ -81,7 +81,7 @@ class Rates:
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from; of IPv6 the network, since one machine has many addresses.
+    """Return where a request comes from; of IPv6 the network, since a machine has many addresses.
 
     >>> from starlette.requests import Request
     >>> address_of(Request({"type": "http", "client": ("2001:db8::7", 1)}))

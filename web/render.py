@@ -46,7 +46,7 @@ def _exact(text: str) -> Markup:
 
 
 def in_path(text: str) -> str:
-    """As one step of an address."""
+    """Quote a text as one step of an address."""
     return quote(text, safe="")
 
 

@@ -18,7 +18,7 @@ MAX_SESSIONS = 1_000
 
 @dataclass(frozen=True)
 class Who:
-    """Somebody who may go on. `label` is what the audit log calls them; `key` tells their requests
+    """An authenticated caller. `label` is what the audit log calls them; `key` tells their requests
     from others' and is no secret."""
 
     label: str
@@ -60,7 +60,7 @@ class Access:
             return self._codes.pop(found[0]) if found else None
 
     def who(self, request: Request) -> Who | None:
-        """Who sends a request; None for somebody who may not go on."""
+        """Return the authenticated caller of a request; None where there is none."""
         if self.is_open:
             return Who(actor(), Role.ADMIN, "open")
         signed_in = self._session(request)

@@ -67,7 +67,7 @@ class EmbeddedServer:
 
     @property
     def socket_folder(self) -> Path:
-        """Where a running server has its socket, or where ours will be."""
+        """Return where a running server has its socket, or where ours will be."""
         server = running(self.data)
         if server and server.sockets:
             return server.sockets

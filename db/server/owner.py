@@ -36,7 +36,7 @@ class Owner:
 
 
 def this_owner() -> Owner:
-    """Where this process runs."""
+    """Return where this process runs."""
     return Owner(platform.node(), _boot(), _process_space())
 
 
@@ -101,7 +101,7 @@ class HomeClaim:
         return False
 
     def owner(self) -> Owner | None:
-        """Who started the last server; None where nobody has written it."""
+        """Return who started the last server; None where nobody has written it."""
         try:
             return Owner(**json.loads(self.owner_file.read_text()))
         except (OSError, ValueError, TypeError):

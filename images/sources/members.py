@@ -23,7 +23,8 @@ class OpenArchive(Protocol):
     def listing(self) -> Listing: ...
 
     def mark(self, key: Key) -> int | None:
-        """Of a member's content, as `FoundFile.mtime_ns`; None where there is no such member."""
+        """Return the mark of a member's content, as `FoundFile.mtime_ns`; None where there is
+        none."""
         ...
 
     def read(self, key: Key) -> bytes:

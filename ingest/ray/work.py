@@ -27,7 +27,7 @@ def work_on_ray(
     options: "Options",
     on_batch: Callable[[Progress], None] | None,
 ) -> Progress:
-    """As a worker does it, with the cluster's readers and models.
+    """Work through a collection with the cluster's readers and models.
 
     Raises what `ingest.ray.cluster.cluster`, `plan` and `ingest.ray.engine.work` raise.
     """

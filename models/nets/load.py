@@ -67,7 +67,7 @@ def load(path: Path) -> tuple[nn.Module, Header]:
 
 
 def load_for_inference(path: Path) -> tuple[nn.Module, Header]:
-    """As `load`, but faster, and with the mirror image, where the header asks for it.
+    """Load for inference: faster, and with the mirror image where the header asks for it.
 
     Raises BadCheckpoint."""
     net, header = load(path)

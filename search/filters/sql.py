@@ -124,7 +124,8 @@ def _leaf(leaf: Leaf) -> Condition:
 
 
 def _labels(field: str, values: Sequence[str]) -> Condition:
-    """In the shapes that the GIN index on labels can answer, except for `unknown`."""
+    """Build the condition in a shape that the GIN index on labels can answer, except for
+    `unknown`."""
     label_of = {word: LABEL_OF[name] for word, name in FIELD_BY_NAME[field].values.items()}
     chosen = [label_of[value] for value in values if value != "unknown"]
     conditions: list[Condition] = []

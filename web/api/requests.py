@@ -80,7 +80,7 @@ class SearchBody(QuestionBody):
     purpose: Text | None = Field(default=None, description="Why; kept in the audit log.")
 
     def request(self, files: tuple[tuple[str, Source], ...]) -> SearchRequest:
-        """The same with the images that were sent."""
+        """Make the request, with the images that were sent."""
         given = {name: getattr(self, name) for name in SearchBody.model_fields}
         given |= {"collections": tuple(self.collections), "image_ids": tuple(self.image_ids)}
         return SearchRequest(**given, files=files)
@@ -124,7 +124,7 @@ class QuerySetBody(QuestionBody):
     )
 
     def request(self) -> SearchRequest:
-        """Where to look and the limits, without the images."""
+        """Make the request: where to look and the limits, without the images."""
         given = self.model_dump(exclude={"name", "image_ids"})
         return SearchRequest(**given | {"collections": tuple(self.collections)})
 

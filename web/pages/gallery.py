@@ -60,7 +60,7 @@ def piece(here: State, name: str, form: Form, after: int) -> Piece:
 
 
 def address(name: str, where: str = "", after: int = 0) -> str:
-    """Where these images of a collection are shown."""
+    """Return the address where these images of a collection are shown."""
     fields = {"where": where, "after": str(after) if after else ""}
     asked = urlencode({key: value for key, value in fields.items() if value})
     return to(f"/collections/{in_path(name)}") + (f"?{asked}" if asked else "")

@@ -44,7 +44,7 @@ class LimitsChart:
 
 
 def limits_chart(points: Sequence[LimitPoint], chosen: float | None) -> LimitsChart | None:
-    """None where there are fewer than two points to join."""
+    """Draw the limits; None where there are fewer than two points to join."""
     if len(points) < 2:
         return None
     far = max([point.max_distance for point in points] + [chosen or 0.0])

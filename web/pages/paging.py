@@ -19,7 +19,7 @@ class Paging:
 
 
 def page_number(given: str | None) -> int:
-    """From 1; what is no number is the first page."""
+    """Read a page's number, from 1; what is no number is the first page."""
     number = int(given) if given and given.isascii() and given.isdecimal() and len(given) < 9 else 1
     return min(max(number, 1), MAX_PAGE)
 

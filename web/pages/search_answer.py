@@ -106,7 +106,8 @@ class Narrowing:
 
 
 def narrowing(here: State, form: Form, *, count: bool) -> Narrowing:
-    """With `count`, what each box would let through stands beside it, where it can be counted."""
+    """Show the filter as boxes; with `count`, say what each would let through, where that is
+    known."""
     try:
         filter, hand = filter_of(form.where), by_hand(form.where)
     except BadFilter as error:

@@ -56,7 +56,7 @@ class Form:
 
     @classmethod
     def read(cls, sent: QueryParams | FormData) -> Self:
-        """From an address or a form; files are not looked at. Raises BadForm."""
+        """Read an address or a form; files are not looked at. Raises BadForm."""
 
         def one(name: str) -> str:
             return _text(name, sent.get(name)).strip()
@@ -89,7 +89,7 @@ class Form:
         return bool(self.image_id or self.uploads)
 
     def address(self, path: str = "/search", **changes: Any) -> str:
-        """Where this question, or one that differs from it in `changes`, is answered."""
+        """Return the address of this question, or of one that differs from it in `changes`."""
         return f"{to(path)}?{urlencode(replace(self, **changes)._fields())}"
 
     def _fields(self) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ class Form:
         return fields + ([("page", str(self.page))] if self.page > 1 else [])
 
     def merged(self) -> Self:
-        """With the boxes that were ticked or cleared written into the filter, and the slider into
+        """Write the boxes that were ticked or cleared into the filter, and the slider into
         the distance where it was moved. Raises BadFilter."""
         where = with_ticks(self.where, self.ticked_before, self.ticked)
         ticked = tuple(sorted(ticked_in(where)))
@@ -115,7 +115,7 @@ class Form:
         )
 
     def find(self, image_id: int) -> str:
-        """Where a gallery image is searched for with these limits. The filter does not go along:
+        """Return the address of a search for a gallery image with these limits, without the filter:
         it is about the person that was looked for, and an attribute may be wrong in one image."""
         return (
             self.address(
@@ -132,17 +132,17 @@ class Form:
         )
 
     def with_image(self, image_id: int) -> str:
-        """Where this person is searched for by one more image."""
+        """Return the address of a search by one more image of this person."""
         numbers = ", ".join(filter(None, (self.image_id, str(image_id))))
         return self._of_others(image_id=numbers)
 
     def without_image(self, image_id: int) -> str:
-        """Where this person is searched for without that stored image."""
+        """Return the address of this search without that stored image."""
         numbers = ", ".join(str(other) for other in self.image_ids() if other != image_id)
         return self._of_others(image_id=numbers)
 
     def without_upload(self, key: str) -> str:
-        """Where this person is searched for without that uploaded image."""
+        """Return the address of this search without that uploaded image."""
         return self._of_others(uploads=tuple(other for other in self.uploads if other != key))
 
     def _of_others(self, **changes: Any) -> str:

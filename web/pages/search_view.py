@@ -73,7 +73,7 @@ def page_of(here: State, form: Form, picture: Picture, key: str = "") -> AnswerP
 
 
 def _verdicts(here: State, form: Form, ids: list[int]) -> dict[int, str]:
-    """None where the stored query that the form speaks of was removed."""
+    """Read the verdicts; none where the stored query that the form speaks of was removed."""
     if not (form.set and form.query):
         return {}
     try:
@@ -85,7 +85,7 @@ def _verdicts(here: State, form: Form, ids: list[int]) -> dict[int, str]:
 def values(
     here: State, form: Form, narrowed: Narrowing, picture: Picture | None, error: str | None
 ) -> dict[str, Any]:
-    """For `search.html`, and for the parts of it that change."""
+    """Collect the values of `search.html`, and of the parts of it that change."""
     collections = list_collections(here.engine)
     if not form.collections and not form.asks and not error:
         form = replace(form, collections=tuple(row["name"] for row in collections))
