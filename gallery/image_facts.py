@@ -13,7 +13,7 @@ from gallery.manifest import ALIVE
 
 @dataclass(frozen=True)
 class ToldFacts:
-    """Of one image, by its path. What is not among `columns` (`pid`, `camid`, `time`) stays."""
+    """Corrections for one image; only the fields in `columns` (`pid`, `camid`, `time`) change."""
 
     path: str
     path_raw: bytes | None
