@@ -53,7 +53,7 @@ class BatchesWait(ReidError):
 
 
 @dataclass(frozen=True)
-class Batch:
+class SearchBatch:
     """What is looked for: stored images, then embeddings, as they come. `request` has no images."""
 
     request: SearchRequest
@@ -72,7 +72,7 @@ class Batch:
         return len(set(self.image_ids)) + len(self.embeddings)
 
 
-def search_batch(engine: Engine, batch: Batch) -> Answers:
+def search_batch(engine: Engine, batch: SearchBatch) -> Answers:
     """Answer every query of a batch, and write each answer to the audit log.
 
     The answers are equal to those of one search each. Stored images that the model has not embedded
@@ -100,7 +100,7 @@ def search_batch(engine: Engine, batch: Batch) -> Answers:
 
 
 @contextmanager
-def _turn(batch: Batch) -> Iterator[None]:
+def _turn(batch: SearchBatch) -> Iterator[None]:
     """Before a connection is taken: who waits keeps none from others. Raises BatchesWait."""
     if batch.size <= FEW:
         yield

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from query_sets.batch_request import MAX_QUERIES, Batch
+from query_sets.batch_request import MAX_QUERIES, SearchBatch
 from search.query_images import Source
 from search.request import SearchRequest
 from vocabulary import QUALITY_LIMIT
@@ -102,11 +102,11 @@ class BatchBody(QuestionBody):
     )
     purpose: Text | None = Field(default=None, description="Why; kept in the audit log.")
 
-    def batch(self) -> Batch:
+    def batch(self) -> SearchBatch:
         """Raises BadQuestion."""
         given = self.model_dump(exclude={"image_ids", "embeddings"})
         request = SearchRequest(**given | {"collections": tuple(self.collections)})
-        return Batch(request, tuple(self.image_ids), tuple(self.embeddings))
+        return SearchBatch(request, tuple(self.image_ids), tuple(self.embeddings))
 
 
 class QuerySetBody(QuestionBody):
