@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from inference.reference import path_beside
 from models.checkpoint import content_hash, read_header, to_metadata
 from models.shipped import shipped_checkpoint
 from tests.acceptance.conftest import Reid
@@ -234,13 +235,14 @@ def test_doctor_says_what_to_do(reid: Reid) -> None:
 def test_ctrl_c_gives_the_work_back(
     reid: Reid, crops: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from models.extractor import Extractor
+    from inference.openvino_engine import OpenVinoNetwork
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Extractor, "__call__", interrupted)
+        patched.setattr("inference.engines.check", lambda *_: None)
+        patched.setattr(OpenVinoNetwork, "__call__", interrupted)
         stopped = reid("ingest", crops, "--collection", "c")
     assert stopped.code == 130
     assert "run the same command again" in stopped.err
@@ -251,7 +253,8 @@ def test_ctrl_c_gives_the_work_back(
 def test_a_damaged_copy_of_a_checkpoint_is_mended(reid: Reid, tmp_path: Path) -> None:
     shipped = shipped_checkpoint()
     assert reid("model", "add", shipped).out.startswith("default: ")
-    (kept,) = (tmp_path / "home" / "models").iterdir()
+    (kept,) = (tmp_path / "home" / "models").glob("*.safetensors")
+    assert path_beside(kept).is_file()
     assert kept.parent.stat().st_mode & 0o777 == 0o700
     kept.write_bytes(b"damaged")
     assert reid("model", "add", shipped).code == 0
