@@ -10,6 +10,7 @@ from search.filters.errors import BadFilter
 from search.filters.parse import parse
 from web.hosts import host_name
 from web.pages.facet_boxes import facets, ticked_in, with_ticks
+from web.pages.gallery import MAX_ID, after_of
 from web.pages.paging import page_number, pages_of
 from web.pages.search_form import Form
 from web.uploads import file_name
@@ -174,3 +175,11 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_port_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "--port", "65536"]) == 2
     assert "65536" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "after"),
+    [("7", 7), (None, 0), ("-1", 0), ("²", 0), ("9" * 19, MAX_ID), ("9" * 20, 0), ("1" * 5_000, 0)],
+)
+def test_where_a_piece_of_a_gallery_starts(given: str | None, after: int) -> None:
+    assert after_of(given) == after

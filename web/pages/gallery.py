@@ -68,8 +68,9 @@ def address(name: str, where: str = "", after: int = 0) -> str:
 
 def after_of(given: str | None) -> int:
     """The id that a piece starts after; what is no number is the beginning."""
-    number = int(given) if given and given.isascii() and given.isdecimal() else 0
-    return min(number, MAX_ID)
+    # Python reads no number of thousands of digits
+    plain = given and given.isascii() and given.isdecimal() and len(given) < 20
+    return min(int(given), MAX_ID) if given and plain else 0
 
 
 def _shot(image: StoredImage, asked: set[str]) -> GalleryShot:

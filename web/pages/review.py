@@ -57,7 +57,7 @@ def judge(request: Request, here: Here, sent: Annotated[SentForm, Depends(posted
     name, query, image, said = (
         str(sent.fields.get(key, "")) for key in ("set", "query", "image", "said")
     )
-    if said not in SAID or not image.isdecimal():
+    if said not in SAID or not (image.isascii() and image.isdecimal() and len(image) < 19):
         raise BadForm("a verdict says confirmed, rejected or withdrawn of an image's number")
     if said == "withdrawn":
         take_back(here.engine, name, query, [f"id:{image}"])
