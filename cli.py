@@ -17,6 +17,7 @@ from errors import ReidError
 
 # command -> (module, its one line of help); the module is loaded when it is called
 COMMANDS: dict[str, tuple[str, str]] = {
+    "adapt": ("commands.adapt", "Learn the cameras of stored images, without labels."),
     "audit": ("commands.audit", "Who did what, when and why."),
     "calibrate": (
         "commands.calibrate",

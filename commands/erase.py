@@ -97,7 +97,11 @@ def erase(
             _, dropped = actions.erase(engine, asked, quick=quick, on_step=bar.show)
         counts["dropped_indexes"] = dropped
         _say_files(quick, dropped)
-    remaining = {"files_left": remains.folders, "written": list(remains.written)}
+    remaining = {
+        "files_left": remains.folders,
+        "written": list(remains.written),
+        "models": remains.models,
+    }
     emit({**counts, **remaining}, [counts], format_, columns=_COLUMNS)
     _say_remains(remains)
     return 0
@@ -136,6 +140,11 @@ def _say_remains(remains: "Remains") -> None:
         note(f"image files still in {folder}: {count}")
     for row in remains.written[-_SHOWN:]:
         note(f"{printed(row['at'])} {row['action']} wrote {row['file']}")
+    for model, count in remains.models.items():
+        note(
+            f"model {model} has learned from {count} of them, and its weights keep what it learned: "
+            "adapt again without them and use that model instead"
+        )
     note(
         "not reached: image files, backups, exported files, the write-ahead log, a page that is "
         "open; see docs/privacy.md"

@@ -129,6 +129,16 @@ class Model(Base):
     )
 
 
+class ModelContent(Base):
+    """A content that a model has learned from without a label; it outlives the image: once that is
+    erased, this is how one knows which models have seen it."""
+
+    __tablename__ = "model_content"
+    model_id: Mapped[int] = _to("model.id", key=True)
+    content_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    __table_args__ = (Index(None, "content_hash"),)
+
+
 class Feature(Base):
     """What one model says of one image. Narrow, and kept inline: scans read every row."""
 

@@ -17,6 +17,7 @@ from gallery import erase_rows, last_look, scrub
 from gallery.centre_models import refresh_due
 from gallery.collections import CollectionRow, all_collections, collections_named
 from gallery.erase_rows import Contents, Extent, Named
+from gallery.model_rows import seen_by
 from gallery.retention_rows import REASON
 from gallery.sent_images import is_sent, remove_kept, stays, sweep
 from images.decode import content_hash, read_file
@@ -109,10 +110,11 @@ class ErasurePlan:
 @dataclass(frozen=True)
 class Remains:
     """Where copies may be that this database cannot reach: files by folder, those written since the
-    first of the images was taken in."""
+    first of the images was taken in; and `models` that have learned from them, with how many."""
 
     folders: dict[str, int]
     written: tuple[dict[str, Any], ...]
+    models: dict[str, int]
 
 
 def plan(engine: Engine, asked: ErasureRequest) -> tuple[ErasurePlan, Remains]:
@@ -124,7 +126,8 @@ def plan(engine: Engine, asked: ErasureRequest) -> tuple[ErasurePlan, Remains]:
         found = _plan(connection, asked)
         folders = _folders(connection, found.contents)
         written = _written(connection, found.extent.since)
-    return found, Remains(folders, written)
+        models = seen_by(connection, found.contents.hashes)
+    return found, Remains(folders, written, models)
 
 
 def erase(

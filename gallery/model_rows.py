@@ -1,6 +1,6 @@
 """Registered models: which checkpoint made which features, and which one is active."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,3 +215,29 @@ def feature_counts(connection: Connection) -> dict[int, int]:
     stmt = select(GalleryCount.model_id, kept).where(GalleryCount.model_id.is_not(None))
     rows = connection.execute(stmt.group_by(GalleryCount.model_id))
     return {row[0]: int(row[1]) for row in rows if row[0] is not None}
+
+
+def remember_seen(connection: Connection, model_id: int, hashes: Sequence[bytes]) -> None:
+    """Stores which contents a model has learned from; what is stored already stays."""
+    connection.execute(
+        text("""
+            INSERT INTO model_content (model_id, content_hash)
+            SELECT :model, unnest(CAST(:hashes AS bytea[]))
+            ON CONFLICT DO NOTHING
+        """),
+        {"model": model_id, "hashes": list(hashes)},
+    )
+
+
+def seen_by(connection: Connection, hashes: Sequence[bytes]) -> dict[str, int]:
+    """How many of these contents each model has learned from; models that saw none are left out."""
+    rows = connection.execute(
+        text("""
+            SELECT m.name, count(*) AS seen
+            FROM model_content c JOIN model m ON m.id = c.model_id
+            WHERE c.content_hash = ANY(:hashes)
+            GROUP BY m.name ORDER BY m.name
+        """),
+        {"hashes": list(hashes)},
+    )
+    return {row.name: row.seen for row in rows}

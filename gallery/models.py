@@ -65,7 +65,7 @@ def add(engine: Engine, path: Path, name: str | None = None) -> ModelRow:
         model = registry.register(connection, name or path.stem, digest, header.to_json())
         if name and model.name != name:
             raise UsageError(f"the checkpoint is registered as {model.name!r}; leave out --name")
-        kept = _keep(path, digest)
+        kept = keep_checkpoint(path, digest)
         if reference is not None:
             write_reference(path_beside(kept), reference)
         record(connection, "model add", {"model": model.name, "hash": digest})

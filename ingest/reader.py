@@ -31,7 +31,7 @@ class FileBytes:
 def read(claim: Claim) -> FileBytes | Failure:
     """Reads the file of a claim from its source, as this machine reaches it."""
     try:
-        data = _bytes_of(claim)
+        data = bytes_of(claim.source, claim.path, claim.path_raw, claim.mtime_ns)
     except UnreadableImage as error:
         return Failure(claim.image_id, str(error), error.kind)
     except ReidError as error:
@@ -39,10 +39,14 @@ def read(claim: Claim) -> FileBytes | Failure:
     return FileBytes(claim, data, content_hash(data))
 
 
-def _bytes_of(claim: Claim) -> bytes:
-    if is_folder(claim.source):
-        return read_file(file_path(claim.source, claim.path, claim.path_raw))
-    return opened(claim.source).read((claim.path, claim.path_raw), claim.mtime_ns)
+def bytes_of(source: str, path: str, path_raw: bytes | None, mtime_ns: int | None) -> bytes:
+    """One registered file's bytes, from its source as this machine reaches it.
+
+    Raises UnreadableImage, and a ReidError where the source cannot be opened.
+    """
+    if is_folder(source):
+        return read_file(file_path(source, path, path_raw))
+    return opened(source).read((path, path_raw), mtime_ns)
 
 
 def encoded(file: FileBytes) -> Encoded:

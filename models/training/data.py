@@ -50,6 +50,16 @@ class LabelledImages:
     def pids(self) -> list[int]:
         return sorted({int(pid) for pid in self.pids_N})
 
+    def followed_by(self, others: "LabelledImages") -> "LabelledImages":
+        """These images, then the others."""
+        return LabelledImages(
+            (*self.names, *others.names),
+            np.concatenate([self.pixels_NHWC, others.pixels_NHWC]),
+            np.concatenate([self.pids_N, others.pids_N]),
+            np.concatenate([self.camids_N, others.camids_N]),
+            np.concatenate([self.values_NC, others.values_NC]),
+        )
+
     def of_people(self, pids: set[int]) -> "LabelledImages":
         """The images of these people, in the same order."""
         keep = np.flatnonzero(np.isin(self.pids_N, sorted(pids)))
