@@ -82,22 +82,20 @@ def adapt(
 
 
 def _tell(report: "RoundReport") -> None:
-    agreement = "" if report.agreement is None else f", {report.agreement:.3f} like those before"
-    halves = (
-        ""
-        if report.halves_before is None or report.halves_after is None
-        else f", halves that find each other {report.halves_before:.3f} -> {report.halves_after:.3f}"
-    )
-    note(
-        f"round {report.round}: {report.groups} groups of {report.grouped} of {report.images} images"
-        f"{agreement}{halves}, loss {report.loss:.4f}"
-    )
+    said = [f"{report.groups} groups of {report.grouped} of {report.images} images"]
+    if report.agreement is not None:
+        said.append(f"{report.agreement:.3f} like those before")
+    if report.halves_before is not None and report.halves_after is not None:
+        halves = f"{report.halves_before:.3f} -> {report.halves_after:.3f}"
+        said.append(f"halves that find each other {halves}")
+    note(f"round {report.round}: {', '.join(said)}, loss {report.loss:.4f}")
 
 
 def _say(left_out: int, model: str, collections: tuple[str, ...]) -> None:
     if left_out:
         note(f"{left_out} images are gone from their place or changed, and were left out")
+    embed = f"reid ingest SOURCE --collection {collections[0]} --model {model}"
     note(
-        f"{model} is registered; embed with it by `reid ingest SOURCE --collection {collections[0]} "
-        f"--model {model}`, compare, then `reid model activate {model}`"
+        f"{model} is registered; embed with it by `{embed}`, compare, then "
+        f"`reid model activate {model}`"
     )

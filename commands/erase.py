@@ -142,8 +142,8 @@ def _say_remains(remains: "Remains") -> None:
         note(f"{printed(row['at'])} {row['action']} wrote {row['file']}")
     for model, count in remains.models.items():
         note(
-            f"model {model} has learned from {count} of them, and its weights keep what it learned: "
-            "adapt again without them and use that model instead"
+            f"model {model} has learned from {count} of them, and its weights keep what it "
+            "learned: adapt again without them and use that model instead"
         )
     note(
         "not reached: image files, backups, exported files, the write-ahead log, a page that is "

@@ -58,17 +58,24 @@ def add(engine: Engine, path: Path, name: str | None = None) -> ModelRow:
     Raises BadCheckpoint where it cannot be loaded, UsageError where it has another name already;
     without torch NotCompared, where no reference lies beside it.
     """
+    with engine.begin() as connection:
+        model = register_checkpoint(connection, path, name or path.stem)
+        if name and model.name != name:
+            raise UsageError(f"the checkpoint is registered as {model.name!r}; leave out --name")
+        record(connection, "model add", {"model": model.name, "hash": model.content_hash})
+    return model
+
+
+def register_checkpoint(connection: Connection, path: Path, name: str) -> ModelRow:
+    """Add a checkpoint to the registry and keep a copy of it under its hash; or give the model with
+    this content. The caller writes the audit row. Raises BadCheckpoint, NotCompared."""
     header = read_header(path)
     reference = admit(path)
     digest = content_hash(path)
-    with engine.begin() as connection:
-        model = registry.register(connection, name or path.stem, digest, header.to_json())
-        if name and model.name != name:
-            raise UsageError(f"the checkpoint is registered as {model.name!r}; leave out --name")
-        kept = keep_checkpoint(path, digest)
-        if reference is not None:
-            write_reference(path_beside(kept), reference)
-        record(connection, "model add", {"model": model.name, "hash": digest})
+    model = registry.register(connection, name, digest, header.to_json())
+    kept = _keep(path, digest)
+    if reference is not None:
+        write_reference(path_beside(kept), reference)
     return model
 
 

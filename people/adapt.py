@@ -16,12 +16,11 @@ from errors import ReidError, UsageError
 from gallery import model_rows
 from gallery.collections import collections_named
 from gallery.model_rows import ModelRow
-from gallery.models import checkpoint_of, chosen, keep_checkpoint
+from gallery.models import checkpoint_of, chosen, register_checkpoint
 from images.decode import UnreadableImage, content_hash, decode
 from ingest.reader import bytes_of
 from metrics.groups import DENSITY, LEAST
 from models.checkpoint import Header, read_header
-from models.checkpoint import content_hash as checkpoint_hash
 
 if TYPE_CHECKING:
     from images.preprocessing import Pixels, Preprocessing
@@ -157,7 +156,7 @@ def adapt(engine: Engine, asked: AdaptRequest, listener: AdaptListener) -> Adapt
     finished = _finished(header, read_header(last), before_ND, after_ND, reports)
     path = asked.out / CHECKPOINT
     _write(last, path, finished)
-    row = _register(engine, path, finished, asked, start, stored)
+    row = _register(engine, path, asked, start, stored)
     return Adapted(
         model=row.name,
         start=start.name,
@@ -273,8 +272,8 @@ def _finished(
         metrics={"adapted": [asdict(report) for report in reports]},
         notes=(
             f"adapted to {len(after_ND)} unlabelled images in {len(reports)} rounds; the limit of "
-            "auto lets in the same share of their pairs as before, cut-offs are the start's, "
-            "nothing is measured: `reid calibrate` and `reid evaluate` do that where people are known"
+            "auto lets in the same share of their pairs as before, cut-offs are the start's; where "
+            "people are known, `reid calibrate` and `reid evaluate` measure"
         ),
     )
 
@@ -288,17 +287,13 @@ def _write(last: Path, path: Path, header: Header) -> None:
 def _register(
     engine: Engine,
     path: Path,
-    header: Header,
     asked: AdaptRequest,
     start: ModelRow,
     stored: _Stored,
 ) -> ModelRow:
     """The model beside the old one, with the images that it has seen; one audit row."""
-    digest = checkpoint_hash(path)
-    keep_checkpoint(path, digest)
     with engine.begin() as connection:
-        name = asked.name or f"{start.name}-adapted"
-        row = model_rows.register(connection, name, digest, header.to_json())
+        row = register_checkpoint(connection, path, asked.name or f"{start.name}-adapted")
         model_rows.remember_seen(connection, row.id, stored.hashes)
         record(
             connection,

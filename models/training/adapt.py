@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from metrics.centring import ANY, Sums
 
 from errors import ReidError
 from files import write_whole
 from images.preprocessing import Pixels
+from metrics.centring import ANY, Sums
 from metrics.groups import NOBODY, agreement, group, split_agreement
 from models.checkpoint import Header, content_hash
 from models.extractor import Extractor
@@ -173,11 +173,11 @@ class _Round:
         centred_ND = centred(embeddings_ND, self.unlabelled.camids_N)
         phase = self.listener.phase
         groups_N = group(centred_ND, self.how.density, self.how.least, phase)
-        if int(groups_N.max(initial=NOBODY)) + 1 < self.recipe.people:
+        found = int(groups_N.max(initial=NOBODY)) + 1
+        if found < self.recipe.people:
             raise NothingToAdapt(
-                f"{len(groups_N)} images give {int(groups_N.max(initial=NOBODY)) + 1} groups that "
-                f"may be people, and a batch holds {self.recipe.people}; bring more images, or lower "
-                "`people` in the recipe"
+                f"{len(groups_N)} images give {found} groups that may be people, and a batch holds "
+                f"{self.recipe.people}; bring more images, or lower `people` in the recipe"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npy")

@@ -1,0 +1,110 @@
+"""`reid adapt` on drawn people: a model beside the old one, what it has seen, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.acceptance.conftest import Reid
+
+RECIPE = """
+epochs = 1
+height = 64
+width = 32
+people = 2
+images = 2
+junk = 1
+rate = 1e-4
+weight_decay = 5e-4
+warmup_epochs = 0
+label_smoothing = 0.1
+identity_scale = 24.0
+identity_margin = 0.3
+part_weight = 0.5
+triplet_weight = 1.0
+attribute_weight = 1.0
+quality_weight = 1.0
+rare_power = 0.5
+whitening = 0.0
+score_weight = 0.0
+flip_average = false
+held_out = 0.0
+seed = 7
+"""
+
+
+@pytest.fixture
+def adapted(reid: Reid, people: Path, tmp_path: Path) -> Reid:
+    """Drawn people, ingested, and a recipe of one small step or two."""
+    assert reid("ingest", people / "train", "--collection", "station").code == 0
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return reid
+
+
+def test_a_new_model_beside_the_old_one(adapted: Reid, engine: Engine, tmp_path: Path) -> None:
+    asked = ("adapt", "--collection", "station", "--recipe", "tiny.toml", "--rounds", 1,
+             "--density", 0.7)  # fmt: skip
+    found = adapted(*asked, "--format", "json")
+    assert found.code == 0, found.err
+    document = found.json("adapt")
+    assert (document["model"], document["start"]) == ("default-adapted", "default")
+    assert document["images"] > 0
+    assert document["left_out"] == 0
+    assert document["rounds"][0]["groups"] >= 2
+    assert document["max_distance"] > 0
+    assert "round 1: " in found.err
+    assert "compare, then `reid model activate default-adapted`" in found.err
+    active = {row["name"]: row["active"] for row in json.loads(
+        adapted("model", "list", "--format", "json").out
+    )}  # fmt: skip
+    assert active == {"default": True, "default-adapted": False}
+    with engine.connect() as connection:
+        seen = connection.scalar(text("SELECT count(*) FROM model_content"))
+        rows = connection.execute(text("SELECT action FROM audit WHERE action = 'adapt'")).all()
+    assert seen == document["images"]
+    assert len(rows) == 1
+    # what the model has seen is told when it is erased, and is not forgotten
+    told = adapted("erase", "--collection", "station", "--dry-run", "--format", "json")
+    assert told.json("erase")["models"] == {"default-adapted": seen}
+    assert f"model default-adapted has learned from {seen} of them" in told.err
+    # the same command again trains nothing, and gives the same model
+    again = adapted(*asked, "--format", "json").json("adapt")
+    assert again == document
+
+
+def test_images_that_are_gone_or_changed_are_left_out(
+    adapted: Reid, people: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in sorted((people / "train").iterdir()):
+        (copy / file.name).write_bytes(file.read_bytes() + b"\0")
+    assert adapted("ingest", copy, "--collection", "copy").code == 0
+    names = sorted(copy.iterdir())
+    names[0].unlink()
+    names[1].write_bytes(names[2].read_bytes())
+    found = adapted("adapt", "--collection", "copy", "--recipe", "tiny.toml", "--rounds", 1,
+                    "--density", 0.7, "--format", "json")  # fmt: skip
+    assert found.code == 0, found.err
+    assert found.json("adapt")["left_out"] == 2
+    assert "2 images are gone from their place or changed, and were left out" in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--collection", "nowhere"), 2, "no collection 'nowhere'"),
+        (("--collection", "station", "--density", 1.5), 2,
+         "--density is 1.5; expected between 0 and 1"),
+        (("--collection", "station", "--density", 0.001, "--recipe", "tiny.toml"), 1,
+         "groups that may be people, and a batch holds 2; bring more images"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_adapted_to_is_said_in_a_sentence(
+    adapted: Reid, words: tuple[object, ...], code: int, sentence: str
+) -> None:
+    found = adapted("adapt", *words)
+    assert found.code == code
+    assert sentence in found.err
+    assert found.out == ""
