@@ -14,8 +14,8 @@ Rights = Mapping[str, tuple[str, ...]]  # table -> rights on it beside SELECT
 OWNERS: Rights = dict.fromkeys(
     (
         "alembic_version", "camera_mean", "collection", "feature", "gallery_count", "image",
-        "last_look", "model", "person", "person_grouping", "person_image", "setting", "task",
-        "thumbnail", "tombstone",
+        "last_look", "model", "model_content", "person", "person_grouping", "person_image",
+        "setting", "task", "thumbnail", "tombstone",
     ), ()
 )  # fmt: skip
 SEARCH: Rights = dict.fromkeys(("audit", "match", "run", "run_query"), ("INSERT",))

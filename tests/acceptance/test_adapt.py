@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from drawn.dataset import draw_dataset
 from tests.acceptance.conftest import Reid
 
 RECIPE = """
@@ -34,17 +35,25 @@ seed = 7
 """
 
 
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight people, six images each: enough that groups lie apart."""
+    folder = tmp_path_factory.mktemp("people")
+    draw_dataset(folder, train_people=8, test_people=1, images_per_person=6, distractors=0)
+    return folder
+
+
 @pytest.fixture
 def adapted(reid: Reid, people: Path, tmp_path: Path) -> Reid:
-    """Drawn people, ingested, and a recipe of one small step or two."""
+    """Drawn people, ingested, and a recipe of a few small steps."""
     assert reid("ingest", people / "train", "--collection", "station").code == 0
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return reid
 
 
-def test_a_new_model_beside_the_old_one(adapted: Reid, engine: Engine, tmp_path: Path) -> None:
+def test_a_new_model_beside_the_old_one(adapted: Reid, engine: Engine) -> None:
     asked = ("adapt", "--collection", "station", "--recipe", "tiny.toml", "--rounds", 1,
-             "--density", 0.7)  # fmt: skip
+             "--density", 0.3)  # fmt: skip
     found = adapted(*asked, "--format", "json")
     assert found.code == 0, found.err
     document = found.json("adapt")
@@ -85,7 +94,7 @@ def test_images_that_are_gone_or_changed_are_left_out(
     names[0].unlink()
     names[1].write_bytes(names[2].read_bytes())
     found = adapted("adapt", "--collection", "copy", "--recipe", "tiny.toml", "--rounds", 1,
-                    "--density", 0.7, "--format", "json")  # fmt: skip
+                    "--density", 0.3, "--format", "json")  # fmt: skip
     assert found.code == 0, found.err
     assert found.json("adapt")["left_out"] == 2
     assert "2 images are gone from their place or changed, and were left out" in found.err
