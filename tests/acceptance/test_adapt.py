@@ -106,8 +106,8 @@ def test_images_that_are_gone_or_changed_are_left_out(
         (("--collection", "nowhere"), 2, "no collection 'nowhere'"),
         (("--collection", "station", "--density", 1.5), 2,
          "--density is 1.5; expected between 0 and 1"),
-        (("--collection", "station", "--density", 0.001, "--recipe", "tiny.toml"), 1,
-         "groups that may be people, and a batch holds 2; bring more images"),
+        (("--collection", "station", "--density", 0.3), 1,
+         "groups that may be people, and a batch holds 16; bring more images"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_adapted_to_is_said_in_a_sentence(
