@@ -24,7 +24,7 @@ from db.unreachable import unreachable_sentence
 from errors import ReidError, UsageError
 from settings import Settings
 
-HEAD = "0006"  # the newest migration; a test compares
+HEAD = "0007"  # the newest migration; a test compares
 MINIMUM_PGVECTOR = (0, 8, 4)  # below it, indexes can be corrupted and memory leaks
 MINIMUM_POSTGRES = 15  # NULLS NOT DISTINCT
 

@@ -134,7 +134,7 @@ class ModelContent(Base):
     erased, this is how one knows which models have seen it."""
 
     __tablename__ = "model_content"
-    model_id: Mapped[int] = _to("model.id", key=True)
+    model_id: Mapped[int] = key_of("model.id", key=True)
     content_hash: Mapped[bytes] = mapped_column(primary_key=True)
     __table_args__ = (Index(None, "content_hash"),)
 

@@ -7,8 +7,8 @@ The statements stand here as they were; later changes of the declared schema do 
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
