@@ -145,7 +145,7 @@ def adapt(engine: Engine, asked: AdaptRequest, listener: AdaptListener) -> Adapt
     last, reports = training.adapt(
         unlabelled, labelled, recipe, training.Adaptation(asked.rounds, asked.density, LEAST),
         checkpoint, asked.out, device,
-        training.AdaptListener(listener.phase, listener.step, listener.round, listener.show),
+        training.RoundListener(listener.phase, listener.step, listener.round, listener.show),
     )  # fmt: skip
     before_ND, after_ND = (
         training.embed(file, stored.pixels_NHWC, device, listener.phase).embeddings_ND

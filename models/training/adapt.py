@@ -86,7 +86,7 @@ class Adaptation:
 
 
 @dataclass(frozen=True)
-class AdaptListener:
+class RoundListener:
     """Whom an adaptation tells how it goes."""
 
     phase: Callable[[str, float], object] = lambda *_: None
@@ -103,7 +103,7 @@ def adapt(
     start: Path,
     out: Path,
     device: torch.device,
-    listener: AdaptListener = AdaptListener(),
+    listener: RoundListener = RoundListener(),
 ) -> tuple[Path, list[RoundReport]]:
     """Train `how.rounds` rounds in `out`, or go on with those of a stopped run; give the last
     round's checkpoint and every round's report.
@@ -133,7 +133,7 @@ class _Round:
     start: Path
     folder: Path
     device: torch.device
-    listener: AdaptListener
+    listener: RoundListener
 
     def run(self, number: int, before_N: Ints | None) -> RoundReport:
         done = self.folder / REPORT

@@ -19,8 +19,8 @@ from models.nets.joint_net import JointNet
 from models.nets.load import save
 from models.training.adapt import (
     Adaptation,
-    AdaptListener,
     NothingToAdapt,
+    RoundListener,
     RoundReport,
     Unlabelled,
     adapt,
@@ -77,7 +77,7 @@ def test_each_round_begins_where_the_one_before_ended(
 ) -> None:
     steps: list[StepReport] = []
     told: list[RoundReport] = []
-    listener = AdaptListener(step=steps.append, round=told.append)
+    listener = RoundListener(step=steps.append, round=told.append)
     last, reports = run(unlabelled, start, tmp_path / "out", listener=listener)
     assert last == tmp_path / "out" / "round-2" / "model.safetensors"
     assert told == reports
