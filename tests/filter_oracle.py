@@ -41,6 +41,7 @@ class Row:
     path: str
     ingested: datetime
     taken: datetime | None = None
+    person: int | None = None
 
 
 def real(number: float) -> float:

@@ -43,6 +43,8 @@ GROUPS, MODEL, REPORT = "groups.npy", "model.safetensors", "round.json"
 class NothingToAdapt(ReidError):
     """The images give too few groups to learn from."""
 
+    http_status = 409
+
 
 @dataclass(frozen=True)
 class Unlabelled:

@@ -46,7 +46,8 @@ def measured(
     scores_NA, embeddings_ND = _run(extractor, _batches(held_out.pixels_NHWC))
     strangers_SD = _run(extractor, _files(strangers, extractor))[1]
     limits, centred_limits, why_not = _limits(held_out, embeddings_ND, strangers_SD)
-    centred = _helps(held_out, embeddings_ND, strangers_SD)
+    # only embeddings of length 1 can be centred
+    centred = header.normalised and _helps(held_out, embeddings_ND, strangers_SD)
     cutoffs, attributes = _attributes(held_out, scores_NA)
     skipped = {
         "num_strangers": len(strangers_SD),

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from images.preprocessing import SEED, Pixels
-from metrics.attribute_groups import bits_of
+from metrics.attribute_groups import bits_of, known_bits
 from models.nets.seed_nets import AttributeNet, SiameseNet
 from models.outputs import FloatRows
 from models.tensors import in_batches, normalise
-from models.training.data import LabelledImages, split_people
+from models.training.data import BadTrainingData, LabelledImages, split_people
 from models.training.losses import contrastive
 from models.training.pairs import draw_pairs
 from models.training.seed_recipe import AttributesRecipe, SeedRecipe, SiameseRecipe
@@ -53,7 +53,14 @@ class AttributesTraining:
         self.recipe, self.device, self.origin = recipe, device, origin
         self.trained, self.held_out = _split(images, recipe)
         self.pids = self.trained.pids
+        known_NA = known_bits(self.trained.values_NC)
+        if not known_NA.any():
+            raise BadTrainingData(
+                "no attribute of anybody is known; bring annotations_train.csv with 27 columns for "
+                "each person"
+            )
         self.bits_NA = torch.from_numpy(bits_of(self.trained.values_NC)).float()
+        self.known_NA = torch.from_numpy(known_NA).float()
         torch.manual_seed(recipe.seed)
         self.net = _placed(_started(recipe.trunk, weights), device)
         self.modules: dict[str, nn.Module] = {"net": self.net}
@@ -68,7 +75,11 @@ class AttributesTraining:
         # with the sigmoid inside the loss, what is no number stays none, and can be reported
         logits_NA = self.net.head[:-1](_features(self.net, pixels_NHWC, self.device))
         bits_NA = self.bits_NA[torch.from_numpy(batch)].to(self.device)
-        return {"attributes": functional.binary_cross_entropy_with_logits(logits_NA, bits_NA)}
+        known_NA = self.known_NA[torch.from_numpy(batch)].to(self.device)
+        summed = functional.binary_cross_entropy_with_logits(
+            logits_NA, bits_NA, weight=known_NA, reduction="sum"
+        )
+        return {"attributes": summed / known_NA.sum().clamp_min(1)}
 
     def rate_at(self, epoch: float) -> float:  # noqa: ARG002 - the report's rate is constant
         return self.recipe.rate

@@ -29,14 +29,15 @@ def test_the_figures_with_and_without_re_ranking_stand_beside_chance(stored: Rei
     plain = stored(*EVALUATE, "--format", "json").json("evaluate-reid")
     both: dict[str, Any] = stored(*EVALUATE, "--rerank", "--format", "json").json("evaluate-reid")
     assert plain["rerank"] is None
-    assert {**both, "rerank": None} == plain
+    assert {**both, "rerank": None, "lists": plain["lists"]} == plain
+    assert [row["distance"] for row in both["lists"]] == ["plain", "re-ranked"]
     assert both["rerank"]["candidates"] is None
     some = stored(*EVALUATE, "--rerank", "--candidates", 5, "--format", "json").json(
         "evaluate-reid"
     )
     assert some["rerank"]["candidates"] == 5
 
-    figures, _, counts = stored(*EVALUATE, "--rerank").out.partition("\n\n")
+    figures, counts, *_lists = stored(*EVALUATE, "--rerank").out.split("\n\n")
     header, *lines = (re.split(" {2,}", line) for line in figures.splitlines())
     assert header == ["order", "mAP", "mINP", "rank1", "rank5", "rank10"]
     printed = {name: words for name, *words in lines}

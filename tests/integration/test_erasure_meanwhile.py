@@ -115,7 +115,7 @@ def test_a_query_that_was_read_already_is_not_stored(
         actions.erase(engine, ErasureRequest(files=(first,)), quick=True)
         return embedded
 
-    monkeypatch.setattr(queries, "_without_erased", late)
+    monkeypatch.setattr(queries, "_storable", late)
     with pytest.raises(ErasedQuery, match="not as a query either"):
         queries.add(engine, "s", ASKED, [first])
     with engine.connect() as connection, pytest.raises(UnknownQuerySet):

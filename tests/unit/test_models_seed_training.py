@@ -79,7 +79,7 @@ def test_the_shipped_recipes_are_the_reports() -> None:
     ],
 )
 def test_a_recipe_with_a_value_that_cannot_be(tmp_path: Path, text: str, why: str) -> None:
-    shipped = Path(models.nets.seed_nets.__file__).parent / "recipes" / "seed-attributes.toml"
+    shipped = Path(models.nets.seed_nets.__file__).parents[1] / "recipes" / "seed-attributes.toml"
     lines = shipped.read_text().splitlines()
     path = tmp_path / "mine.toml"
     kept = [line for line in lines if line.split(" = ")[0] != text.split(" = ")[0]]
