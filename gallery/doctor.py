@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from sqlalchemy import text
 
@@ -36,7 +37,9 @@ def doctor() -> Iterator[Check]:
     yield Check("python", platform.python_version())
     for package in ("openvino", "torch", "torchvision"):
         try:
-            yield Check(package, version(package))
+            # what lies there and cannot be imported is not there
+            known = version(package) if package == "openvino" or _is_here(package) else None
+            yield _missing(package) if known is None else Check(package, known)
         except PackageNotFoundError:
             yield _missing(package)
     yield _inference()
@@ -58,6 +61,13 @@ def _session(session: Session) -> Iterator[Check]:
         )
     )
     yield Check("writing", f"not here: {session.read_only}", advice)
+
+
+def _is_here(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def _missing(package: str) -> Check:

@@ -115,6 +115,15 @@ def _runs_by(architecture: str) -> str:
 
 def _figures(metrics: Mapping[str, Any]) -> list[Figures]:
     found = []
+    for place, ways in metrics.get("cameras_never_seen", {}).items():
+        title = f"Finding a person on cameras never seen: {place}, each camera's mean subtracted"
+        way = ways["centred"]
+        rates = (("mAP", "mAP", "chance_mAP"), ("rank-1", "rank1", None))
+        rates_here = tuple(
+            ModelFigure(name, way[at], None if beside is None else way[beside])
+            for name, at, beside in rates
+        )
+        found.append(Figures(title, "a random order", "", rates_here))
     for key, title, rows, guess in _GROUPS:
         values = metrics.get(key)
         if not values:
@@ -126,15 +135,6 @@ def _figures(metrics: Mapping[str, Any]) -> list[Figures]:
             if values.get(at) is not None
         )
         found.append(Figures(title, guess, ", ".join(counts), figures))
-    for place, ways in metrics.get("cameras_never_seen", {}).items():
-        title = f"Finding a person on cameras never seen: {place}, each camera's mean subtracted"
-        way = ways["centred"]
-        rates = (("mAP", "mAP", "chance_mAP"), ("rank-1", "rank1", None))
-        figures = tuple(
-            ModelFigure(name, way[at], None if beside is None else way[beside])
-            for name, at, beside in rates
-        )
-        found.append(Figures(title, "a random order", "", figures))
     return found
 
 

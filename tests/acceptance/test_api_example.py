@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_example(reid: Reid, people: Path, database_url: str, tmp_path: Path) -> None:
-    (program,) = re.findall(
+    program, *_ = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs/api.md").read_text(), re.M | re.S
     )
     (tmp_path / "example.py").write_text(program)

@@ -13,6 +13,7 @@ from typing import IO
 import httpx
 import pytest
 
+from db.connect import HEAD
 from images.names import facts_of
 from tests.acceptance.conftest import Reid
 
@@ -71,7 +72,7 @@ def test_from_a_folder_to_the_page(
         served(database_url, tmp_path / "home") as (url, process),
         httpx.Client(base_url=url, follow_redirects=True, timeout=60) as browser,
     ):
-        assert browser.get("/health").json() == {"status": "ok", "schema": "0002"}
+        assert browser.get("/health").json() == {"status": "ok", "schema": HEAD}
         overview = browser.get("/").text
         assert "train" in overview
         assert "joint-mobilenet_v2" in overview

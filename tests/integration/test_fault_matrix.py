@@ -36,12 +36,12 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 WORKER = """
 import sys
 from pathlib import Path
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery.model_rows import active_model
 from tests.fakes import ingest
 
 url, folder = sys.argv[1:]
-engine = make_engine(Place(Path(), url))
+engine = make_engine(DatabaseAddress(Path(), url))
 with engine.connect() as connection:
     model = active_model(connection)
 ingest(engine, Path(folder), "g", model, batch_size=4)

@@ -122,10 +122,10 @@ def test_what_needs_a_session_asks_for_one(
 KILLED = """
 import sys, time
 from pathlib import Path
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery import manifest
 manifest.RENEWED_LEASE_S = 2
-engine = make_engine(Place(Path(), sys.argv[1]))
+engine = make_engine(DatabaseAddress(Path(), sys.argv[1]))
 connection = engine.connect()
 worker = manifest.become_worker(connection)
 with connection.begin():

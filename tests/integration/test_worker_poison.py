@@ -69,8 +69,8 @@ WORKER = """
 import signal, sys
 from pathlib import Path
 import images.decoder_pool
-from db import models as registry
-from db.connect import Place, make_engine
+from gallery import model_rows as registry
+from db.connect import DatabaseAddress, make_engine
 from images.decoder_pool import Decoders
 from ingest.worker import Worker
 from tests import poison
@@ -78,7 +78,7 @@ from tests.fakes import FakeNetwork, register
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)  # as cli.main does
 images.decoder_pool._SERVE = poison._SERVE
-engine = make_engine(Place(Path(), sys.argv[1]))
+engine = make_engine(DatabaseAddress(Path(), sys.argv[1]))
 with engine.connect() as connection:
     model = registry.active_model(connection)
 row, _ = register(engine, Path(sys.argv[2]), "g", model)

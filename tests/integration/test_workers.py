@@ -127,12 +127,12 @@ def test_registering_what_is_just_being_stored(
 WORKER = """
 import sys
 from pathlib import Path
-from db.connect import Place, make_engine
+from db.connect import DatabaseAddress, make_engine
 from gallery import model_rows as registry
 from tests.fakes import ingest
 
 url, folder = sys.argv[1:]
-engine = make_engine(Place(Path(), url))
+engine = make_engine(DatabaseAddress(Path(), url))
 with engine.connect() as connection:
     model = registry.active_model(connection)
 print(ingest(engine, Path(folder), "g", model, batch_size=4)[1].stored)

@@ -179,7 +179,15 @@ def test_a_port_out_of_range(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("given", "after"),
-    [("7", 7), (None, 0), ("-1", 0), ("²", 0), ("9" * 19, MAX_ID), ("9" * 20, 0), ("1" * 5_000, 0)],
+    [
+        ("7", 7),
+        (None, 0),
+        ("-1", 0),
+        ("²", 0),
+        ("9" * 19, MAX_ID),
+        ("9" * 20, MAX_ID),
+        ("1" * 5_000, MAX_ID),
+    ],
 )
 def test_where_a_piece_of_a_gallery_starts(given: str | None, after: int) -> None:
     assert after_of(given) == after

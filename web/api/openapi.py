@@ -28,6 +28,7 @@ _SAID = {
     429: "Too many requests; `Retry-After` says when to try again.",
     500: "A fault of the program.",
     501: "A package that this needs is not installed.",
+    502: "Another server, where images come from, did not answer as it should.",
     503: "The database cannot be used now.",
     507: "The disk of the server is full, or cannot be written.",
 }

@@ -67,10 +67,12 @@ def address(name: str, where: str = "", after: int = 0) -> str:
 
 
 def after_of(given: str | None) -> int:
-    """The id that a piece starts after; what is no number is the beginning."""
+    """The id that a piece starts after; what is no number is the beginning, and after a number
+    larger than any id nothing comes."""
+    if not (given and given.isascii() and given.isdecimal()):
+        return 0
     # Python reads no number of thousands of digits
-    plain = given and given.isascii() and given.isdecimal() and len(given) < 20
-    return min(int(given), MAX_ID) if given and plain else 0
+    return min(int(given), MAX_ID) if len(given) < 20 else MAX_ID
 
 
 def _shot(image: StoredImage, asked: set[str]) -> GalleryShot:
