@@ -197,6 +197,14 @@ def test_errors(page: Client, fields: dict[str, Any], said: str) -> None:
     assert f'name="image_id" inputmode="numeric" size="12" value="{kept}"' in body
 
 
+def test_what_cannot_be_stored_is_refused(page: Client) -> None:
+    response = page.post(
+        "/search", data={"collection": "gallery", "where": "hat", "purpose": "a\0b"}
+    )
+    assert response.status_code == 400
+    assert "purpose holds a character that cannot be stored" in response.text
+
+
 def test_a_wrong_filter_is_pointed_at(page: Client) -> None:
     response = page.get("/search?where=camera+=+3+and+hatt&collection=gallery")
     assert response.status_code == 400
