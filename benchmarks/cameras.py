@@ -1,13 +1,13 @@
 """What a model finds on cameras that it was never trained on.
 
-    python benchmarks/cameras.py FOLDER ... [--model FILE] [--every N]
+    python benchmarks/cameras.py FOLDER ... [--model FILE] [--all]
 
 Each folder holds PPPP_cC_N.jpg of one set; NAME.csv beside it may name a track (`extra`) where the
 camera is not known, and NAME-attributes.csv attributes. For each set: rank-1 and mAP of single
 queries (the first image of each person and camera), images of the same person and camera left out
-("field rule"), and among the other cameras' images only; both as they are and with each camera's
-mean embedding subtracted; beside them what a random order gives. With --all every image is a query.
-Attributes: mean accuracy and balanced accuracy over the columns that are known, beside the
+("field rule"), and among the other cameras' images only; both as they are and less each camera's
+own mean (`metrics.centring`); beside them what a random order gives. With --all every image is a
+query. Attributes: mean accuracy and balanced accuracy over the columns that are known, beside the
 majority.
 """
 
@@ -20,9 +20,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from inference.engines import load_network
+from metrics.centring import centred
 from metrics.distances import l2_distances
 from metrics.reid import ReidMetrics, evaluate_distmat, single_query_mask
-from models.extractor import Extractor
+from models.outputs import Network
 from models.shipped import shipped_checkpoint
 from models.training.data import LabelledImages, load_training_folder
 from models.training.validation import measure_attributes
@@ -32,15 +34,15 @@ Ints = npt.NDArray[np.int64]
 _BATCH = 64
 
 
-def embed(extractor: Extractor, images: LabelledImages) -> tuple[Floats, Floats]:
-    """(scores (N, 56), embeddings (N, 512)) as ingest stores them."""
+def embed(network: Network, images: LabelledImages) -> tuple[Floats, Floats]:
+    """(scores (N, 56), embeddings (N, 512)) as ingest stores them on this CPU."""
     parts = [
-        extractor(images.pixels_NHWC[start : start + _BATCH])
+        network(images.pixels_NHWC[start : start + _BATCH])
         for start in range(0, len(images.names), _BATCH)
     ]
     return (
-        np.concatenate([part[0] for part in parts]),
-        np.concatenate([part[1] for part in parts]),
+        np.concatenate([part.scores_NA for part in parts]),
+        np.concatenate([part.embeddings_ND for part in parts]),
     )
 
 
@@ -53,15 +55,6 @@ def cameras_of(folder: Path, images: LabelledImages) -> Ints:
         track_of = {row["file"]: row["extra"] for row in csv.DictReader(file)}
     tracks = sorted(set(track_of.values()))
     return np.array([tracks.index(track_of[name]) for name in images.names])
-
-
-def without_means(embeddings_ND: Floats, camids_N: Ints) -> Floats:
-    """Each camera's mean embedding subtracted, normalised again."""
-    moved = embeddings_ND.copy()
-    for camid in np.unique(camids_N):
-        moved[camids_N == camid] -= embeddings_ND[camids_N == camid].mean(axis=0)
-    centred_ND: Floats = moved / np.linalg.norm(moved, axis=1, keepdims=True)
-    return centred_ND
 
 
 def found(embeddings_ND: Floats, pids_N: Ints, camids_N: Ints, queries_Q: Ints) -> dict[str, float]:
@@ -102,20 +95,21 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=shipped_checkpoint())
     parser.add_argument("--all", action="store_true", help="every image is a query")
     asked = parser.parse_args()
-    extractor = Extractor(asked.model)
+    network = load_network(asked.model, "cpu")
+    print(f"{asked.model.name}, {network.name}\n")
     print("| set | queries | embedding | rank-1 / mAP (chance) | other cameras only |")
     print("|---|---|---|---|---|")
     attributes = []
     for folder in asked.folders:
-        images = load_training_folder(folder, extractor.preprocessing)
+        images = load_training_folder(folder, network.preprocessing)
         camids_N = cameras_of(folder, images)
-        scores_NA, embeddings_ND = embed(extractor, images)
+        scores_NA, embeddings_ND = embed(network, images)
         queries_Q = np.arange(len(images.names))
         if not asked.all:
             queries_Q = np.flatnonzero(single_query_mask(images.pids_N, camids_N))
         for name, rows_ND in (
             ("as it is", embeddings_ND),
-            ("less its camera's mean", without_means(embeddings_ND, camids_N)),
+            ("less its camera's mean", centred(embeddings_ND, camids_N)),
         ):
             f = found(rows_ND, images.pids_N, camids_N, queries_Q)
             print(

@@ -39,14 +39,6 @@ def embedded(paths: list[Path], model: Path) -> FloatRows:
     return np.concatenate(rows)
 
 
-def centred(
-    rows_ND: FloatRows, camids_N: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-) -> FloatRows:
-    sums = centring.Sums()
-    sums.add(rows_ND, camids_N)
-    return sums.means().centred(rows_ND, camids_N)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -70,10 +62,10 @@ def main() -> None:
 
     print(f"{len(paths):,} images, {len(np.unique(means_N)):,} cameras")
     tell("as the network gives it", rows_ND)
-    tell("the collection's mean", centred(rows_ND, np.full(len(rows_ND), centring.ANY)))
+    tell("the collection's mean", centring.centred(rows_ND, np.full(len(rows_ND), centring.ANY)))
     for weight in (0, 10, 30, 100, 300):
         centring.WEIGHT = weight
-        tell(f"by camera, weight {weight}", centred(rows_ND, means_N))
+        tell(f"by camera, weight {weight}", centring.centred(rows_ND, means_N))
 
 
 if __name__ == "__main__":

@@ -217,15 +217,20 @@ def feature_counts(connection: Connection) -> dict[int, int]:
     return {row[0]: int(row[1]) for row in rows if row[0] is not None}
 
 
-def remember_seen(connection: Connection, model_id: int, hashes: Sequence[bytes]) -> None:
-    """Stores which contents a model has learned from; what is stored already stays."""
+def remember_seen(
+    connection: Connection, model_id: int, hashes: Sequence[bytes], start_id: int
+) -> None:
+    """Stores which contents a model has learned from: these, and what its start had learned from.
+    What is stored already stays."""
     connection.execute(
         text("""
             INSERT INTO model_content (model_id, content_hash)
             SELECT :model, unnest(CAST(:hashes AS bytea[]))
+            UNION
+            SELECT :model, content_hash FROM model_content WHERE model_id = :start
             ON CONFLICT DO NOTHING
         """),
-        {"model": model_id, "hashes": list(hashes)},
+        {"model": model_id, "hashes": list(hashes), "start": start_id},
     )
 
 

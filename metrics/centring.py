@@ -111,6 +111,14 @@ class Sums:
         return Means(found)
 
 
+def centred(raw_ND: FloatRows, camids_N: Ints) -> FloatRows:
+    """The embeddings of one whole collection less its own means; a camera of `ANY` is unknown."""
+    sums = Sums()
+    if len(raw_ND):
+        sums.add(raw_ND, camids_N)
+    return sums.means().centred(raw_ND, camids_N)
+
+
 def due(known: Mapping[int, int], now: Mapping[int, int]) -> bool:
     """Whether means that were made of `known` images by camera are to be made anew of `now`: the
     share of some camera's own images in its mean moves, or it has twice as many, or half."""

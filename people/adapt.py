@@ -19,12 +19,14 @@ from gallery.model_rows import ModelRow
 from gallery.models import checkpoint_of, chosen, register_checkpoint
 from images.decode import UnreadableImage, content_hash, decode
 from ingest.reader import bytes_of
+from metrics.centring import centred
 from metrics.groups import DENSITY, LEAST
 from models.checkpoint import Header, read_header
 
 if TYPE_CHECKING:
     from images.preprocessing import Pixels, Preprocessing
     from models.training.adapt import RoundReport
+    from models.training.data import LabelledImages
     from models.training.loop import StepReport
 
 Floats = npt.NDArray[np.float32]
@@ -151,9 +153,13 @@ def adapt(engine: Engine, asked: AdaptRequest, listener: AdaptListener) -> Adapt
         training.embed(file, stored.pixels_NHWC, device, listener.phase).embeddings_ND
         for file in (checkpoint, last)
     )
+    if start.centred:  # its limit is one of centred distances, and the new model starts so too
+        before_ND = centred(before_ND, stored.camids_N)
+        after_ND = centred(after_ND, stored.camids_N)
     with engine.connect() as connection:
         pairs, same_P = _judged(connection, stored.ids)
-    finished = _finished(header, read_header(last), before_ND, after_ND, reports)
+    people = _trained_people(start, asked.data, labelled)
+    finished = _finished(start, read_header(last), before_ND, after_ND, reports, people)
     path = asked.out / CHECKPOINT
     _write(last, path, finished)
     row = _register(engine, path, asked, start, stored)
@@ -252,21 +258,41 @@ def carried_over(before_ND: Floats, after_ND: Floats, limit: float) -> float:
     return float(np.quantile(after_P, (before_P <= limit).mean()))
 
 
+def _trained_people(
+    start: ModelRow, folders: Sequence[Path], labelled: "LabelledImages | None"
+) -> dict[str, tuple[int, ...]]:
+    """Whom the new model was trained on by name: the start's people, and those of each labelled
+    folder in a space of the folder's name."""
+    from models.training.data import people_by_space
+
+    people = {space: set(pids) for space, pids in start.trained_people.items()}
+    if labelled is not None:
+        own = people_by_space(labelled.pids, [str(number) for number in range(len(folders))])
+        for folder, pids in zip(folders, own.values(), strict=True):
+            people.setdefault(folder.resolve().name, set()).update(pids)
+    return {space: tuple(sorted(pids)) for space, pids in people.items()}
+
+
 def _finished(
-    start: Header,
+    start: ModelRow,
     last: Header,
     before_ND: Floats,
     after_ND: Floats,
     reports: "Sequence[RoundReport]",
+    people: dict[str, tuple[int, ...]],
 ) -> Header:
+    """The last round's header, with what follows from the start as it is registered: what `reid
+    calibrate` has found since stands there, and not in its checkpoint."""
     limit = start.max_distance
     carried = None if limit is None else carried_over(before_ND, after_ND, limit)
+    space = str(start.header.get("identity_space", "default"))
     return replace(
         last,
-        trained_pids=start.trained_pids,
-        identity_space=start.identity_space,
-        trained_people=start.trained_people,
+        trained_pids=people.get(space, ()),
+        identity_space=space,
+        trained_people=people,
         cutoffs=start.cutoffs,
+        centred=start.centred,
         max_distance=carried,
         calibration={} if carried is None else {"source": "carried over", "from": limit},
         metrics={"adapted": [asdict(report) for report in reports]},
@@ -294,7 +320,7 @@ def _register(
     """The model beside the old one, with the images that it has seen; one audit row."""
     with engine.begin() as connection:
         row = register_checkpoint(connection, path, asked.name or f"{start.name}-adapted")
-        model_rows.remember_seen(connection, row.id, stored.hashes)
+        model_rows.remember_seen(connection, row.id, stored.hashes, start.id)
         record(
             connection,
             "adapt",

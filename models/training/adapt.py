@@ -11,6 +11,7 @@ Ge et al., "Self-paced Contrastive Learning", 2020.
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ import torch
 from errors import ReidError
 from files import write_whole
 from images.preprocessing import Pixels
-from metrics.centring import ANY, Sums
+from metrics.centring import centred
 from metrics.groups import NOBODY, agreement, group, split_agreement
 from models.checkpoint import Header, content_hash
 from models.extractor import Extractor
@@ -142,7 +143,7 @@ class _Round:
         if done.exists():
             return RoundReport(**json.loads(done.read_text(encoding="utf-8")))
         groups_N = self.groups()
-        halves_before = self._halves(self.start, groups_N)
+        halves_before = self._halves(self._before, groups_N)
         training = JointTraining(
             self._people(groups_N), self.recipe, self.device,
             start=start_from_checkpoint(self.start), imprint=True,
@@ -158,7 +159,7 @@ class _Round:
             images=len(groups_N),
             agreement=None if before_N is None else agreement(before_N, groups_N),
             halves_before=halves_before,
-            halves_after=self._halves(self.folder / MODEL, groups_N),
+            halves_after=self._halves(self._embed(self.folder / MODEL), groups_N),
             loss=float(loop.history[-1]["loss"]),
         )
         write_whole(done, json.dumps(asdict(report)).encode())
@@ -171,8 +172,7 @@ class _Round:
             kept: Ints = np.load(path, allow_pickle=False)
             if len(kept) == len(self.unlabelled.names):
                 return kept
-        embeddings_ND = self._embed(self.start).embeddings_ND
-        centred_ND = centred(embeddings_ND, self.unlabelled.camids_N)
+        centred_ND = centred(self._before.embeddings_ND, self.unlabelled.camids_N)
         phase = self.listener.phase
         groups_N = group(centred_ND, self.how.density, self.how.least, phase)
         found = int(groups_N.max(initial=NOBODY)) + 1
@@ -193,7 +193,7 @@ class _Round:
         A group's attributes are what the round's start says of its images together: without them
         the attributes would be forgotten while the trunk moves.
         """
-        scores_NA = self._embed(self.start).scores_NA
+        scores_NA = self._before.scores_NA
         rng = np.random.default_rng(self.recipe.seed)
         keep, values = [], []
         for number in range(int(groups_N.max()) + 1):
@@ -216,10 +216,14 @@ class _Round:
         pixels_NHWC = self.unlabelled.pixels_NHWC
         return embed(checkpoint, pixels_NHWC, self.device, self.listener.phase)
 
-    def _halves(self, checkpoint: Path, groups_N: Ints) -> float | None:
+    @cached_property
+    def _before(self) -> Outputs:
+        """What the round's start says of all images: it takes minutes, and is asked three times."""
+        return self._embed(self.start)
+
+    def _halves(self, found: Outputs, groups_N: Ints) -> float | None:
         camids_N = self.unlabelled.camids_N
-        embeddings_ND = centred(self._embed(checkpoint).embeddings_ND, camids_N)
-        return split_agreement(embeddings_ND, groups_N, camids_N)
+        return split_agreement(centred(found.embeddings_ND, camids_N), groups_N, camids_N)
 
     def _save(self, training: JointTraining) -> None:
         net = training.finished()
@@ -247,13 +251,6 @@ def embed(
         embeddings.append(found.embeddings_ND)
         phase("embed", min(1.0, (start + _BATCH) / len(pixels_NHWC)))
     return Outputs(np.concatenate(scores), np.concatenate(embeddings))
-
-
-def centred(embeddings_ND: Floats, camids_N: Ints) -> Floats:
-    """Each camera's own mean subtracted, as a centred model's collections have it."""
-    sums, cameras_N = Sums(), np.where(camids_N < 0, ANY, camids_N)
-    sums.add(embeddings_ND, cameras_N)
-    return sums.means().centred(embeddings_ND, cameras_N)
 
 
 def _sets(labelled: LabelledImages | None) -> int:

@@ -13,7 +13,7 @@ from images.decode import UnreadableImage, decode, read_file
 from images.preprocessing import Pixels
 from metrics.attributes import AttributeMetrics, ColumnMetrics, mean_of_known
 from metrics.calibration import TooFewPeople, choose, choose_reranked, pairs_among
-from metrics.centring import ANY, Sums
+from metrics.centring import ANY, centred
 from metrics.cutoffs import ColumnCutoff, choose_cutoffs
 from metrics.distances import l2_distances
 from metrics.nearby import CANDIDATES
@@ -47,7 +47,7 @@ def measured(
     strangers_SD = _run(extractor, _files(strangers, extractor))[1]
     limits, centred_limits, why_not = _limits(held_out, embeddings_ND, strangers_SD)
     # only embeddings of length 1 can be centred
-    centred = header.normalised and _helps(held_out, embeddings_ND, strangers_SD)
+    starts_centred = header.normalised and _helps(held_out, embeddings_ND, strangers_SD)
     cutoffs, attributes = _attributes(held_out, scores_NA)
     skipped = {
         "num_strangers": len(strangers_SD),
@@ -58,9 +58,9 @@ def measured(
     return replace(
         header,
         cutoffs=cutoffs,
-        **(centred_limits if centred else limits),
-        centred=centred,
-        other_limits=limits if centred else centred_limits,
+        **(centred_limits if starts_centred else limits),
+        centred=starts_centred,
+        other_limits=limits if starts_centred else centred_limits,
         metrics={
             "reid": _reid(held_out, embeddings_ND, strangers_SD[:0]),
             "reid_with_distractors": _reid(held_out, embeddings_ND, strangers_SD),
@@ -125,14 +125,14 @@ def _limits(
     empty string, or why there are none."""
     try:
         own = _calibrated(images, embeddings_ND, strangers_SD)
-        centred = _calibrated(images, *_centred(images, embeddings_ND, strangers_SD))
+        less_means = _calibrated(images, *_centred(images, embeddings_ND, strangers_SD))
     except (TooFewPeople, ValueError) as error:  # ValueError: no pair of one person
         none: dict[str, Any] = {
             "max_distance": None, "calibration": {}, "rerank_max_distance": None,
             "rerank_calibration": {},
         }  # fmt: skip
         return none, {**none, "calibration": {}}, f"; no distance is calibrated: {error}"
-    return own, centred, ""
+    return own, less_means, ""
 
 
 def _calibrated(
@@ -164,22 +164,18 @@ def _centred(
     """The people's embeddings centred by camera, the strangers' as a collection of their own
     without cameras: see `metrics.centring`."""
     unknown_S = np.full(len(strangers_SD), ANY)
-    parts = ((embeddings_ND, images.camids_N.astype(np.int64)), (strangers_SD, unknown_S))
-    found = []
-    for rows_ND, camids_N in parts:
-        sums = Sums()
-        if len(rows_ND):
-            sums.add(rows_ND, camids_N)
-        found.append(sums.means().centred(rows_ND, camids_N))
-    return found[0], found[1]
+    return (
+        centred(embeddings_ND, images.camids_N.astype(np.int64)),
+        centred(strangers_SD, unknown_S),
+    )
 
 
 def _helps(images: LabelledImages, embeddings_ND: FloatRows, strangers_SD: FloatRows) -> bool:
     """Whether centring costs at most `_COST` on the people held out. What it brings is on cameras
     that nobody trained on, of which these images are none."""
     own = _reid(images, embeddings_ND, strangers_SD)["mAP"]
-    centred = _reid(images, *_centred(images, embeddings_ND, strangers_SD))["mAP"]
-    return bool(centred >= own - _COST)
+    without_means = _reid(images, *_centred(images, embeddings_ND, strangers_SD))["mAP"]
+    return bool(without_means >= own - _COST)
 
 
 def _reid(

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
@@ -73,6 +75,13 @@ def test_a_new_model_beside_the_old_one(adapted: Reid, engine: Engine) -> None:
         rows = connection.execute(text("SELECT action FROM audit WHERE action = 'adapt'")).all()
     assert seen == document["images"]
     assert len(rows) == 1
+    # its limit is of the kind of the start's: the default's is one of centred distances
+    new, old = (
+        json.loads(adapted("model", "card", name).out) for name in ("default-adapted", "default")
+    )
+    assert new["centred"] and old["centred"]
+    assert new["calibration"] == {"source": "carried over", "from": old["max_distance"]}
+    assert new["trained_people"] == old["trained_people"]
     # what the model has seen is told when it is erased, and is not forgotten
     told = adapted("erase", "--collection", "station", "--dry-run", "--format", "json")
     assert told.json("erase")["models"] == {"default-adapted": seen}
@@ -117,3 +126,57 @@ def test_what_cannot_be_adapted_to_is_said_in_a_sentence(
     assert found.code == code
     assert sentence in found.err
     assert found.out == ""
+
+
+def test_an_adapted_model_has_seen_what_its_start_has_seen(
+    adapted: Reid, people: Path, engine: Engine
+) -> None:
+    asked = ("--recipe", "tiny.toml", "--rounds", 1, "--density", 0.3, "--format", "json")
+    first = adapted("adapt", "--collection", "station", *asked).json("adapt")
+    # another collection than the first model's: half of the same people's images
+    few = people.parent / "few"
+    few.mkdir(exist_ok=True)
+    for file in sorted((people / "train").iterdir())[:30]:
+        (few / file.name).write_bytes(file.read_bytes() + b"\0")
+    assert adapted("ingest", few, "--collection", "few").code == 0
+    found = adapted(
+        "adapt", "--collection", "few", "--model", first["model"], "--name", "second",
+        "--out", "runs/second", "--data", people, *asked,
+    )  # fmt: skip
+    assert found.code == 0, found.err
+    with engine.connect() as connection:
+        counts = connection.execute(
+            text(
+                "SELECT m.name, count(*) FROM model_content c JOIN model m ON m.id = c.model_id"
+                " GROUP BY m.name"
+            )
+        ).all()
+    assert dict(tuple(row) for row in counts) == {first["model"]: 48, "second": 78}
+    card = json.loads(adapted("model", "card", "second").out)
+    # whom a labelled folder names is known by the folder's name
+    assert card["trained_people"][people.name] == "8 people"
+
+
+def test_the_limit_is_carried_over_between_what_is_compared(
+    adapted: Reid, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a centred model these are the centred embeddings, as they are stored."""
+    seen: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]] = []
+
+    def look(before_ND: Any, _after_ND: Any, limit: float) -> float:
+        seen.append(before_ND)
+        return limit
+
+    monkeypatch.setattr("people.adapt.carried_over", look)
+    found = adapted("adapt", "--collection", "station", "--recipe", "tiny.toml", "--rounds", 1,
+                    "--density", 0.3)  # fmt: skip
+    assert found.code == 0, found.err
+    with engine.connect() as connection:
+        rows = connection.scalars(
+            text(
+                "SELECT f.embedding::real[] FROM feature f JOIN image i ON i.id = f.image_id"
+                ' ORDER BY i.path COLLATE "C"'
+            )
+        ).all()
+    apart = np.linalg.norm(np.array(rows) - seen[0], axis=1)
+    assert apart.max() < 0.1  # what two engines differ by; without centring .2 and more
