@@ -18,7 +18,7 @@ def test_a_new_order_of_the_same_answer(reid: Reid, people: Path) -> None:
     assert new["rerank"] == {"k1": 20, "k2": 6, "lambda": 0.3, "candidates": 12}
     assert new["reranked"]
     assert new["complete"] and plain["complete"]
-    assert new["max_distance"] is None
+    assert (new["max_distance_from"], new["max_distance"]) == (None, None)
     by_id = {match["image_id"]: match["distance"] for match in plain["matches"]}
     assert {match["image_id"]: match["distance"] for match in new["matches"]} == by_id
     ordered = [match["rerank_distance"] for match in new["matches"]]
@@ -32,7 +32,10 @@ def test_a_new_order_of_the_same_answer(reid: Reid, people: Path) -> None:
     assert "distance,rerank_distance,pid" in header
     table = reid(*asked, "--rerank")
     assert "rerank_distance" in table.out.splitlines()[0]
-    assert "re-ranked;" in table.err
+    assert " matches, re-ranked; " in table.err
+    # with a limit it is the re-ranked distance that decides
+    within = reid(*asked, "--rerank", "--max-distance", "1")
+    assert "within 1.0000, re-ranked;" in within.err
 
 
 def test_what_cannot_be_re_ranked(reid: Reid, people: Path) -> None:
