@@ -21,6 +21,9 @@ INSTALL := --constraint constraints.txt --editable '.[$(EXTRAS)]'
 # a process a core, each with a database server of its own, whole files at a time
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
+# other test files import torch or what else the light installation leaves out
+MARKED_LIGHT = $(shell grep -rlF pytest.mark.light tests --include='test_*.py')
+
 # uv trusts the certificates that the machine trusts: a proxy may sign with its own
 export UV_SYSTEM_CERTS ?= 1
 
@@ -40,7 +43,7 @@ demo: install ## the whole way on drawn people: database, ingest, search, export
 	@.venv/bin/python scripts/demo.py
 
 test: install ## the tests that take minutes at most
-	$(PYTEST) -m "$(if $(LIGHT),light,not long)"
+	$(PYTEST) $(if $(LIGHT),-m light $(MARKED_LIGHT),-m "not long")
 
 test-long: install ## the longer ones: fuzzing, kills
 	$(PYTEST) -m long
